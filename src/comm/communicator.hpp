@@ -1,0 +1,51 @@
+// Communicator: non-blocking collectives of one group of ranks. Back ends: local (ranks as threads), MPI, NCCL.
+// Called by exec/'s communication thread, which starts collectives in program order and polls them; by tests and benchmarks.
+// Does not own buffers, does not sleep, and does not know schedules.
+#pragma once
+
+#include "base/collective.hpp"
+#include "base/dtype.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace zerosim::comm {
+
+/// `count` = elements each rank contributes (all-gather, broadcast, all-to-all per peer) or receives (reduce-scatter),
+/// all of them for all-reduce. In place: send is the own slice of receive (all-gather), receive the own slice of send
+/// (reduce-scatter), receive == send (all-reduce). Reductions: fp32, fp64 in their own precision; bf16 and fp16 move 2-byte words,
+/// add in fp32 and round once; always in rank order, so the same bits at every run.
+struct CollectiveCall {
+    CollectiveKind kind = CollectiveKind::all_reduce;
+    Reduction reduction = Reduction::none;
+    DType dtype = DType::fp32;
+    std::int64_t count = 0;
+    int root = 0;
+    const void* send = nullptr;
+    void* receive = nullptr;
+    /// Reductions on MPI: room for the peers' slices, scratch_bytes(...) long. Unused by other back ends.
+    void* scratch = nullptr;
+};
+
+/// Bytes of `scratch` that host back ends want. all-reduce: ceil(count / n) * n elements; reduce-scatter: n * count.
+/// 0 for n == 1 and for non-reductions.
+[[nodiscard]] std::int64_t scratch_bytes(CollectiveKind kind, std::int64_t count, DType dtype, std::int64_t ranks);
+
+using Ticket = std::uint32_t;
+
+class Communicator {
+public:
+    virtual ~Communicator() = default;
+    [[nodiscard]] virtual int rank() const = 0;
+    [[nodiscard]] virtual int size() const = 0;
+    /// Starts a collective without blocking. Members start the same collectives in the same order. No heap allocation per call
+    /// once warm. Zero elements and one rank are valid.
+    [[nodiscard]] virtual Ticket start(const CollectiveCall& call) = 0;
+    /// Makes progress; true once the collective is complete on this rank (the ticket is then spent).
+    [[nodiscard]] virtual bool test(Ticket ticket) = 0;
+    /// Starts and polls to the end.
+    void run(const CollectiveCall& call);
+};
+
+}  // namespace zerosim::comm

@@ -1,0 +1,18 @@
+// Durations: kernels by a roofline, collectives by alpha-beta per tier, copies by bandwidth.
+// Called by sim/ and by exec/ for `--compute synthetic`.
+// Does not schedule and does not know streams.
+#pragma once
+
+#include "cluster/cluster.hpp"
+#include "schedule/schedule.hpp"
+
+namespace zerosim::cost {
+
+/// Seconds of one op on an idle device; collectives among the whole axis. alloc, free, mark, host_wait: 0.
+[[nodiscard]] double op_seconds(const schedule::Schedule& schedule, const schedule::Program& program, const schedule::Op& op,
+                                const cluster::Cluster& cluster);
+/// A collective of `message_bytes` (larger buffer) among `ranks` ranks, `stride` apart in rank order.
+[[nodiscard]] double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
+                                        const cluster::Cluster& cluster);
+
+}  // namespace zerosim::cost
