@@ -13,6 +13,8 @@
 
 namespace zerosim::device {
 
+class Workers;
+
 /// A tensor at run time: `rows` x `columns` elements, `row_stride` elements from row to row.
 struct TensorView {
     void* data = nullptr;              // null = absent optional operand
@@ -35,7 +37,7 @@ struct KernelContext {
     std::uint64_t seed = 0;
     std::int64_t step = 1;             // 1-based
     std::int64_t first_sample = 0;     // global index of the micro-batch's first sequence within the step
-    int threads = 1;
+    Workers* workers = nullptr;  // threads of the compute stream; null = the calling thread alone
 };
 
 struct KernelCall {
