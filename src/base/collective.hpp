@@ -36,4 +36,12 @@ enum class Reduction : std::uint8_t { none, sum };
     return 0.0;
 }
 
+/// Host ranks (MPI, threads) receive their peers' slices beside the data and add them themselves: bytes of that room.
+/// `count` = elements each rank receives (reduce-scatter) or has (all-reduce). 0 for one rank and for non-reductions.
+[[nodiscard]] constexpr std::int64_t host_reduction_scratch_bytes(CollectiveKind kind, std::int64_t count, std::int64_t element_bytes, std::int64_t n) {
+    if (n <= 1) return 0;
+    if (kind == CollectiveKind::all_reduce) return (count + n - 1) / n * n * element_bytes;
+    return kind == CollectiveKind::reduce_scatter ? n * count * element_bytes : 0;
+}
+
 }  // namespace zerosim

@@ -42,6 +42,7 @@ struct Training {
     Optimizer optimizer = Optimizer::adamw;
     double learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, weight_decay = 0.1, clip_gradients = 0;
     Recompute recompute;
+    bool recompute_early_stop = true;         // recomputation ends at the last tensor that backward needs
     double dropout = 0;
     std::uint64_t seed = 0;
     double initial_loss_scale = 65536;        // fp16-mixed; DeepSpeed initial_scale_power 16
