@@ -1,5 +1,5 @@
 # One static library per folder of src/. A folder's libraries are the floors it may include (docs/design.md);
-# tests/arch holds the same table against the #include lines.
+# tests/arch/rules.py holds the table of src/CMakeLists.txt against the #include lines.
 function(zerosim_floor NAME)
   cmake_parse_arguments(ARG "" "" "USES;LINKS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${NAME}/*.cpp)
@@ -17,6 +17,8 @@ function(zerosim_floor NAME)
     set(scope INTERFACE)
   endif()
   add_library(zerosim::${NAME} ALIAS zerosim_${NAME})
+  set_target_properties(zerosim_${NAME} PROPERTIES EXPORT_NAME ${NAME})
+  set_property(GLOBAL APPEND PROPERTY ZEROSIM_FLOORS zerosim_${NAME})
   target_link_libraries(zerosim_${NAME} ${scope} zerosim_options ${ARG_LINKS})
   foreach(floor IN LISTS ARG_USES)
     target_link_libraries(zerosim_${NAME} ${scope} zerosim::${floor})

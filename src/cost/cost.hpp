@@ -11,8 +11,14 @@ namespace zerosim::cost {
 /// Seconds of one op on an idle device; collectives among the whole axis. alloc, free, mark, host_wait: 0.
 [[nodiscard]] double op_seconds(const schedule::Schedule& schedule, const schedule::Program& program, const schedule::Op& op,
                                 const cluster::Cluster& cluster);
-/// A collective of `message_bytes` (larger buffer) among `ranks` ranks, `stride` apart in rank order.
+
+/// A kernel on a device with `cores` cores (cluster::cores_per_rank; 1 on a GPU).
+[[nodiscard]] double kernel_seconds(kernel::Kernel kernel, const kernel::Attributes& attributes, DType type,
+                                    const cluster::DeviceSpec& device, double cores = 1.0);
+
+/// A collective of `message_bytes` (larger buffer) among `ranks` ranks, `stride` apart in rank order. `world` = ranks that run at
+/// once, which share the cores of a CPU node; 0 = ranks * stride.
 [[nodiscard]] double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
-                                        const cluster::Cluster& cluster);
+                                        const cluster::Cluster& cluster, std::int64_t world = 0);
 
 }  // namespace zerosim::cost

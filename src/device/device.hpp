@@ -59,6 +59,10 @@ public:
     [[nodiscard]] virtual std::int64_t handed_out_bytes() const = 0;
     [[nodiscard]] virtual std::int64_t peak_bytes() const = 0;
 
+    /// Bytes between the process's own memory and the device's; complete on return.
+    virtual void upload(const void* source, void* destination, std::int64_t bytes) = 0;
+    virtual void download(const void* source, void* destination, std::int64_t bytes) = 0;
+
     virtual void launch(const KernelCall& call) = 0;
     /// Casts where the dtypes differ; adds into the destination when `accumulate`.
     virtual void copy(const TensorView& source, const TensorView& destination, bool accumulate) = 0;

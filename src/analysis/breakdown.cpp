@@ -1,0 +1,104 @@
+#include "analysis/breakdown.hpp"
+
+#include "analysis/intervals.hpp"
+#include "analysis/waiting.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace zerosim::analysis {
+namespace {
+
+struct BusyOp {
+    OpId op;
+    Interval time;
+    std::size_t work_class = 0;
+};
+
+std::vector<BusyOp> busy_ops(const StepTimes& step) {
+    std::vector<BusyOp> busy;
+    for (const trace::OpTime& row : step.rows) {
+        const schedule::Op& op = step.program->ops[row.op];
+        const std::size_t kind = work_class(op);
+        if (kind == kWorkClasses || step.program->streams[op.stream.index()].kind != schedule::StreamKind::compute) continue;
+        busy.push_back({OpId{row.op}, {row.begin, row.end}, kind});
+    }
+    std::ranges::stable_sort(busy, {}, [](const BusyOp& op) { return op.time.begin; });
+    return busy;
+}
+
+void add_phase(Breakdown& result, schedule::Phase phase, std::int64_t length) {
+    switch (phase) {
+        case schedule::Phase::forward: result.forward += length; return;
+        case schedule::Phase::backward: result.backward += length; return;
+        case schedule::Phase::init:
+        case schedule::Phase::optimizer: result.optimizer += length; return;
+    }
+}
+
+/// Cuts the step where the phase of the compute stream's ops changes; what is before the first op belongs to its phase.
+void cut_phases(Breakdown& result, const StepTimes& step, const std::vector<BusyOp>& busy) {
+    std::int64_t cut = step.start;
+    schedule::Phase phase = schedule::Phase::init;
+    for (const BusyOp& op : busy) {
+        const schedule::Phase own = step.program->op(op.op).tags.phase;
+        if (own == schedule::Phase::init) continue;   // not part of a step's phases: belongs to the one around it
+        if (phase != schedule::Phase::init && own != phase) {
+            add_phase(result, phase, op.time.begin - cut);
+            cut = op.time.begin;
+        }
+        phase = own;
+    }
+    add_phase(result, phase, step.end - cut);
+}
+
+void operator+=(IdleTime& sum, const IdleTime& idle) {
+    sum.late_peers += idle.late_peers;
+    sum.collectives += idle.collectives;
+    sum.other_streams += idle.other_streams;
+    sum.host += idle.host;
+}
+
+}  // namespace
+
+std::string_view work_class_name(std::size_t work_class) {
+    return work_class == kCopyClass ? "copies" : kernel::name(static_cast<kernel::KernelClass>(work_class));
+}
+
+std::size_t work_class(const schedule::Op& op) {
+    using enum schedule::OpKind;
+    switch (op.kind) {
+        case compute:
+        case optimizer: return static_cast<std::size_t>(kernel::kernel_class(op.kernel));
+        case fill:
+        case copy:
+        case input:
+        case initialize:
+        case host_compute: return kCopyClass;
+        default: return kWorkClasses;
+    }
+}
+
+std::int64_t Breakdown::compute() const { return std::accumulate(busy.begin(), busy.end(), std::int64_t{0}); }
+
+Breakdown breakdown(const StepTimes& step) {
+    Breakdown result;
+    result.step = step.length();
+    const std::vector<BusyOp> busy = busy_ops(step);
+    WaitFinder waits(step);
+    std::int64_t covered = step.start;
+    for (const BusyOp& op : busy) {
+        if (op.time.begin > covered) result.idle += waits.split({covered, op.time.begin}, op.op);
+        result.busy[op.work_class] += std::max<std::int64_t>(0, op.time.end - std::max(covered, op.time.begin));
+        covered = std::max(covered, op.time.end);
+    }
+    if (step.end > covered) result.idle += waits.split({covered, step.end}, OpId{});
+    cut_phases(result, step, busy);
+    std::vector<Interval> collectives;
+    for (const trace::OpTime& row : step.rows)
+        if (step.program->ops[row.op].kind == schedule::OpKind::collective) collectives.push_back({row.begin, row.end});
+    result.communication = union_length(std::move(collectives));
+    return result;
+}
+
+}  // namespace zerosim::analysis

@@ -1,0 +1,82 @@
+#include "analysis/communication_report.hpp"
+
+#include "analysis/median.hpp"
+
+#include <map>
+#include <string>
+
+namespace zerosim::analysis {
+namespace {
+
+constexpr std::string_view kScalarPrefix = "scalar-";
+
+struct Row {
+    CollectiveReport report;
+    std::vector<std::size_t> ops;
+};
+
+std::string kind_name(const schedule::Collective& collective) {
+    return std::string(collective.scalar ? kScalarPrefix : std::string_view{}) + std::string(name(collective.kind));
+}
+
+Row& row_of(std::vector<Row>& rows, const schedule::Schedule& schedule, const schedule::Collective& collective, schedule::Phase phase) {
+    const schedule::Axis& axis = schedule.axis(collective.axis);
+    CollectiveReport fresh;
+    fresh.kind = kind_name(collective);
+    fresh.axis = std::string(schedule.names[axis.name]);
+    fresh.phase = std::string(name(phase));
+    fresh.ranks = axis.size;
+    for (Row& row : rows)
+        if (row.report.kind == fresh.kind && row.report.axis == fresh.axis && row.report.phase == fresh.phase) return row;
+    rows.push_back({fresh, {}});
+    return rows.back();
+}
+
+/// Seconds of the row's collectives in one step, without waiting for late peers.
+double seconds_in(const StepTimes& step, const Row& row) {
+    std::int64_t total = 0;
+    for (const std::size_t op : row.ops)
+        if (const trace::OpTime* time = step.find(OpId{op}))
+            total += std::max<std::int64_t>(0, time->end - std::max(time->begin, step.last_begin[op - step.first_op]));
+    return static_cast<double>(total) * 1e-9;
+}
+
+void add_rates(CollectiveReport& report) {
+    if (report.seconds <= 0) return;
+    report.algbw = static_cast<double>(report.message_bytes) / report.seconds;
+    report.busbw = report.sent_bytes / report.seconds;   // algbw times the kind's factor: nccl-tests doc/PERFORMANCE.md
+}
+
+}  // namespace
+
+bool is_scalar(const CollectiveReport& row) { return row.kind.starts_with(kScalarPrefix); }
+
+std::vector<CollectiveReport> communication_report(const schedule::Schedule& schedule, std::int64_t rank,
+                                                   std::span<const StepTimes> steps) {
+    const schedule::Program& program = schedule.program_of(rank);
+    const auto [begin, end] = program.bounds(schedule::Segment::steady);
+    std::vector<Row> rows;
+    for (std::size_t i = begin; i < end; ++i) {
+        const schedule::Op& op = program.ops[i];
+        if (op.kind != schedule::OpKind::collective) continue;
+        const schedule::Collective& collective = program.collective_of(op);
+        Row& row = row_of(rows, schedule, collective, op.tags.phase);
+        const std::int64_t bytes = schedule::message_bytes(program, collective);
+        row.report.count += 1;
+        row.report.message_bytes += bytes;
+        row.report.sent_bytes += static_cast<double>(bytes) * ring_factor(collective.kind, row.report.ranks);
+        row.ops.push_back(i);
+    }
+    std::vector<CollectiveReport> result;
+    for (Row& row : rows) {
+        std::vector<double> samples;
+        for (const StepTimes& step : steps)
+            if (step.first_op == begin) samples.push_back(seconds_in(step, row));   // not the first step's other segment
+        row.report.seconds = median(std::move(samples));
+        add_rates(row.report);
+        result.push_back(row.report);
+    }
+    return result;
+}
+
+}  // namespace zerosim::analysis

@@ -1,0 +1,114 @@
+#include "analysis/compare.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace zerosim::analysis {
+namespace {
+
+class Rows {
+public:
+    explicit Rows(std::span<const RunReport> reports) : reports_(reports) {}
+
+    template <class Value>
+    void add(std::string_view section, std::string_view name, Quantity quantity, Value value) {
+        ComparedValue row{std::string(section), std::string(name), quantity, {}};
+        for (const RunReport& report : reports_) row.values.push_back(static_cast<double>(value(report)));
+        if (std::ranges::any_of(row.values, [](double x) { return x != 0; })) rows_.push_back(std::move(row));
+    }
+    [[nodiscard]] std::vector<ComparedValue> take() { return std::move(rows_); }
+
+private:
+    std::span<const RunReport> reports_;
+    std::vector<ComparedValue> rows_;
+};
+
+void add_training(Rows& rows) {
+    const auto last = [](const std::vector<double>& values) { return values.empty() ? 0.0 : values.back(); };
+    rows.add("training", "last loss", Quantity::ratio,
+             [&](const RunReport& r) { return r.training ? last(r.training->losses) : 0.0; });
+    rows.add("training", "last gradient norm", Quantity::ratio,
+             [&](const RunReport& r) { return r.training ? last(r.training->gradient_norms) : 0.0; });
+}
+
+void add_memory(Rows& rows) {
+    for (std::size_t role = 0; role < static_cast<std::size_t>(schedule::Role::count_); ++role)
+        rows.add("memory after step", name(static_cast<schedule::Role>(role)), Quantity::bytes,
+                 [=](const RunReport& r) { return r.memory.after_step_by_role[role]; });
+    rows.add("memory after step", "total", Quantity::bytes, [](const RunReport& r) { return r.memory.after_step; });
+    for (std::size_t role = 0; role < static_cast<std::size_t>(schedule::Role::count_); ++role)
+        rows.add("memory at peak", name(static_cast<schedule::Role>(role)), Quantity::bytes,
+                 [=](const RunReport& r) { return r.memory.at_peak_by_role[role]; });
+    rows.add("memory at peak", "total", Quantity::bytes, [](const RunReport& r) { return r.memory.peak_allocated; });
+}
+
+std::string label(const CollectiveReport& row) { return row.kind + ' ' + row.axis + ' ' + row.phase; }
+
+void add_communication(Rows& rows, std::span<const RunReport> reports) {
+    std::vector<std::string> labels;
+    for (const RunReport& report : reports)
+        for (const CollectiveReport& row : report.collectives)
+            if (std::ranges::find(labels, label(row)) == labels.end()) labels.push_back(label(row));
+    for (const std::string& wanted : labels)
+        rows.add("bytes sent per step", wanted, Quantity::bytes, [&](const RunReport& report) {
+            double sum = 0;
+            for (const CollectiveReport& row : report.collectives)
+                if (label(row) == wanted) sum += row.sent_bytes;
+            return sum;
+        });
+    rows.add("bytes sent per step", "total without scalars", Quantity::bytes, [](const RunReport& r) { return r.sent_bytes; });
+}
+
+void add_times(Rows& rows) {
+    const auto add = [&](std::string_view name, double TimeReport::*member) {
+        rows.add("time", name, Quantity::seconds, [=](const RunReport& r) { return r.time.*member; });
+    };
+    add("step", &TimeReport::step);
+    add("forward", &TimeReport::forward);
+    add("backward", &TimeReport::backward);
+    add("optimizer", &TimeReport::optimizer);
+    add("compute", &TimeReport::compute);
+    add("communication", &TimeReport::communication);
+    add("exposed communication", &TimeReport::exposed_communication);
+    rows.add("throughput", "tokens per second per device", Quantity::tokens_per_second,
+             [](const RunReport& r) { return r.tokens_per_second_per_device; });
+    rows.add("throughput", "model FLOPs utilization", Quantity::ratio, [](const RunReport& r) { return r.model_flops_utilization; });
+}
+
+}  // namespace
+
+double ComparedValue::difference() const {
+    double largest = 0;
+    for (const double value : values) {
+        const double scale = std::max(std::abs(value), std::abs(values.front()));
+        if (scale > 0) largest = std::max(largest, std::abs(value - values.front()) / scale);
+    }
+    return largest;
+}
+
+std::vector<ComparedValue> compare(std::span<const RunReport> reports) {
+    Rows rows(reports);
+    rows.add("model", "parameters", Quantity::count, [](const RunReport& r) { return r.parameters; });
+    add_training(rows);
+    add_memory(rows);
+    add_communication(rows, reports);
+    add_times(rows);
+    return rows.take();
+}
+
+std::vector<ComparedKey> differing_keys(std::span<const RunReport> reports) {
+    std::vector<std::string> keys;
+    for (const RunReport& report : reports)
+        for (const auto& [key, value] : report.scenario)
+            if (std::ranges::find(keys, key) == keys.end()) keys.push_back(key);
+    std::vector<ComparedKey> result;
+    for (const std::string& key : keys) {
+        ComparedKey row{key, {}};
+        for (const RunReport& report : reports) row.values.push_back(report.value(key));
+        if (std::ranges::any_of(row.values, [&](const std::string& value) { return value != row.values.front(); }))
+            result.push_back(std::move(row));
+    }
+    return result;
+}
+
+}  // namespace zerosim::analysis

@@ -1,0 +1,24 @@
+// From measurements to a Cluster: rates per core, and the links' latency and bandwidth by least squares.
+// Called by `calibrate`; pure, so tests can give it times of known origin.
+// Does not measure.
+#pragma once
+
+#include "cli/calibrate_kernels.hpp"
+#include "cli/collective_benchmark.hpp"
+#include "cluster/cluster.hpp"
+
+#include <vector>
+
+namespace zerosim::cli {
+
+/// Sets the device's rates per core (cluster::cores_per_rank), from kernels measured on `ranks` ranks at once.
+void fit_kernels(cluster::Cluster& cluster, const std::vector<KernelSample>& samples, int ranks);
+
+/// Sets latency and bandwidth of the node's links and the reduction rate: those that make cost::collective_seconds nearest to the
+/// measured times, in the sum of squared relative errors, none negative. Needs two ranks.
+void fit_collectives(cluster::Cluster& cluster, const std::vector<CollectiveSample>& samples, int ranks);
+
+/// Model over measured, of a sample.
+[[nodiscard]] double predicted_ratio(const cluster::Cluster& cluster, const CollectiveSample& sample, int ranks);
+
+}  // namespace zerosim::cli

@@ -1,0 +1,67 @@
+#include "cli/machine.hpp"
+
+#include "base/units.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <sched.h>
+
+namespace zerosim::cli {
+namespace {
+
+/// The first word of a file, or "".
+std::string first_word(const char* path, std::string* second = nullptr) {
+    std::ifstream file(path);
+    std::string word;
+    file >> word;
+    if (second != nullptr) file >> *second;
+    return word;
+}
+
+std::int64_t mem_available() {
+    std::ifstream file("/proc/meminfo");
+    std::string key, unit;
+    std::int64_t kib = 0;
+    while (file >> key >> kib) {
+        std::getline(file, unit);
+        if (key == "MemAvailable:") return kib * 1024;
+    }
+    return 0;
+}
+
+}  // namespace
+
+int available_cores() {
+    cpu_set_t mask;
+    CPU_ZERO(&mask);
+    int cores = sched_getaffinity(0, sizeof(mask), &mask) == 0 ? CPU_COUNT(&mask) : 1;
+    // cgroup v2: "quota period" in microseconds, or "max period" (kernel's admin-guide/cgroup-v2).
+    std::string period_text;
+    const auto quota = parse_real(first_word("/sys/fs/cgroup/cpu.max", &period_text));
+    const auto period = parse_real(period_text);
+    if (quota && period && *period > 0) cores = std::min(cores, std::max(1, static_cast<int>(std::ceil(*quota / *period))));
+    return std::max(1, cores);
+}
+
+std::int64_t available_memory() {
+    std::int64_t memory = mem_available();
+    const auto limit = parse_integer(first_word("/sys/fs/cgroup/memory.max"));
+    const auto used = parse_integer(first_word("/sys/fs/cgroup/memory.current"));
+    if (limit && used) memory = std::min(memory, std::max<std::int64_t>(0, *limit - *used));
+    return memory;
+}
+
+config::Machine this_machine(const std::map<std::string, std::string>& environment) {
+    config::Machine machine;
+    machine.cores = available_cores();
+    for (const char* variable : {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"}) {
+        const auto found = environment.find(variable);
+        const auto ranks = found == environment.end() ? std::nullopt : parse_integer(found->second);
+        if (ranks && *ranks > 0) machine.local_ranks = *ranks;
+    }
+    return machine;
+}
+
+}  // namespace zerosim::cli

@@ -1,0 +1,21 @@
+// What this machine and the launcher offer: cores, memory, ranks on the node.
+// Used by the commands that resolve a scenario and by `doctor`.
+// Starts no MPI.
+#pragma once
+
+#include "config/resolve.hpp"
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace zerosim::cli {
+
+/// Cores this process may use: its affinity mask, and the control group's quota (cpu.max) where that is less.
+[[nodiscard]] int available_cores();
+/// Bytes that can be had now: MemAvailable, and what the control group (memory.max) leaves where that is less; 0 = unknown.
+[[nodiscard]] std::int64_t available_memory();
+/// Cores, and the launcher's ranks per node from its variables (Open MPI, MPICH). The world size comes from MPI itself.
+[[nodiscard]] config::Machine this_machine(const std::map<std::string, std::string>& environment);
+
+}  // namespace zerosim::cli

@@ -1,0 +1,52 @@
+#include "comm/communicator.hpp"
+
+#include "base/error.hpp"
+#include "comm/backoff.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace zerosim::comm {
+
+namespace {
+
+[[nodiscard]] bool is_reduction(CollectiveKind kind) {
+    return kind == CollectiveKind::all_reduce || kind == CollectiveKind::reduce_scatter;
+}
+
+}  // namespace
+
+std::int64_t message_bytes(CollectiveKind kind, std::int64_t count, DType dtype, std::int64_t ranks) {
+    const bool per_rank = kind != CollectiveKind::all_reduce && kind != CollectiveKind::broadcast;
+    return count * size_of(dtype) * (per_rank ? ranks : 1);
+}
+
+std::int64_t scratch_bytes(CollectiveKind kind, std::int64_t count, DType dtype, std::int64_t ranks) {
+    if (ranks <= 1 || !is_reduction(kind)) return 0;
+    const bool all_reduce = kind == CollectiveKind::all_reduce;
+    if (all_reduce && ranks * count * size_of(dtype) <= kGatheredReductionBytes) return 0;
+    const std::int64_t slice = (all_reduce ? (count + ranks - 1) / ranks : count) * size_of(dtype);
+    return (ranks - 1) * std::min(slice, 2 * kReductionSegmentBytes);
+}
+
+void check_call(const CollectiveCall& call, int rank, int ranks) {
+    const auto fail = [&](const char* what) {
+        throw BugError(fmt::format("{} of {} {} on {} ranks: {}", name(call.kind), call.count, name(call.dtype), ranks, what));
+    };
+    if (call.count < 0) fail("the count is negative");
+    if (call.root < 0 || call.root >= ranks) fail("the root is not a rank of the group");
+    if (is_reduction(call.kind) != (call.reduction == Reduction::sum))
+        fail("a sum belongs to all-reduce and reduce-scatter, and to nothing else");
+    const bool broadcast = call.kind == CollectiveKind::broadcast;
+    const bool sends = !broadcast || rank == call.root, receives = !broadcast || rank != call.root;
+    if (call.count > 0 && ((sends && !call.send) || (receives && !call.receive))) fail("a buffer is missing");
+}
+
+void Communicator::run(const CollectiveCall& call) {
+    const Ticket ticket = start(call);
+    Backoff backoff;
+    while (!test(ticket)) backoff.pause();
+}
+
+}  // namespace zerosim::comm

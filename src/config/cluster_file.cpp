@@ -1,0 +1,205 @@
+#include "config/cluster_file.hpp"
+
+#include "base/error.hpp"
+#include "base/nearest.hpp"
+#include "config/ini.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+
+namespace zerosim::config {
+namespace {
+
+namespace fs = std::filesystem;
+using cluster::Cluster;
+
+/// A number of the file: value = field / unit. Networks are given per node, in Gbit/s, and kept per device.
+struct Key {
+    const char* name;
+    double unit;
+    double (*get)(const Cluster&);
+    void (*set)(Cluster&, double);
+    bool required_of_gpu = false, required_of_cpu = false;
+};
+
+constexpr double kMicro = 1e-6, kGiga = 1e9, kTera = 1e12;
+constexpr double kMiB = 1024.0 * 1024.0, kGiB = 1024.0 * kMiB;
+
+#define ZEROSIM_KEY(field) [](const Cluster& c) { return static_cast<double>(c.field); }, \
+                           [](Cluster& c, double v) { c.field = static_cast<decltype(c.field)>(v); }
+
+// `node.devices` before the network, which is shared by them.
+constexpr Key kKeys[] = {
+    {"device.memory-gib", kGiB, ZEROSIM_KEY(device.memory_bytes), true, false},
+    {"device.memory-gigabytes-per-second", kGiga, ZEROSIM_KEY(device.memory_bytes_per_second), true, true},
+    {"device.memory-efficiency", 1, ZEROSIM_KEY(device.memory_efficiency)},
+    {"device.fp32-teraflops", kTera, ZEROSIM_KEY(device.fp32_flops), true, true},
+    {"device.bf16-teraflops", kTera, ZEROSIM_KEY(device.bf16_flops), true, true},
+    {"device.fp16-teraflops", kTera, ZEROSIM_KEY(device.fp16_flops), true, true},
+    {"device.vector-teraflops", kTera, ZEROSIM_KEY(device.vector_flops)},
+    {"device.gemm-efficiency", 1, ZEROSIM_KEY(device.gemm_efficiency)},
+    {"device.attention-efficiency", 1, ZEROSIM_KEY(device.attention_efficiency)},
+    {"device.kernel-launch-microseconds", kMicro, ZEROSIM_KEY(device.kernel_launch_seconds)},
+    {"device.host-issue-microseconds", kMicro, ZEROSIM_KEY(device.host_issue_seconds)},
+    {"device.context-mib", kMiB, ZEROSIM_KEY(device.context_bytes)},
+    {"node.devices", 1, ZEROSIM_KEY(devices_per_node), true, true},
+    {"node.cores", 1, ZEROSIM_KEY(cores), false, true},
+    {"node.link-gigabytes-per-second", kGiga, ZEROSIM_KEY(intra_node.bytes_per_second), true, true},
+    {"node.link-efficiency", 1, ZEROSIM_KEY(intra_node.efficiency)},
+    {"node.link-latency-microseconds", kMicro, ZEROSIM_KEY(intra_node.latency_seconds)},
+    {"node.host-link-gigabytes-per-second", kGiga, ZEROSIM_KEY(host_link.bytes_per_second)},
+    {"node.host-link-latency-microseconds", kMicro, ZEROSIM_KEY(host_link.latency_seconds)},
+    {"network.gigabits-per-second", 1,
+     [](const Cluster& c) { return c.network.bytes_per_second * static_cast<double>(c.devices_per_node) * 8.0 / kGiga; },
+     [](Cluster& c, double v) { c = cluster::with_network_gigabits_per_node(c, v); }},
+    {"network.efficiency", 1, ZEROSIM_KEY(network.efficiency)},
+    {"network.latency-microseconds", kMicro, ZEROSIM_KEY(network.latency_seconds)},
+    {"collective.launch-microseconds", kMicro, ZEROSIM_KEY(collective_launch_seconds)},
+    {"collective.reduction-gigabytes-per-second", kGiga, ZEROSIM_KEY(reduction_bytes_per_second)},
+};
+#undef ZEROSIM_KEY
+
+/// A number >= 0; counts whole, efficiencies at most 1.
+double number(const IniFile& file, const IniEntry& entry) {
+    double value = 0;
+    const char* end = entry.value.data() + entry.value.size();
+    const auto [stop, error] = std::from_chars(entry.value.data(), end, value);
+    if (error != std::errc() || stop != end || !std::isfinite(value) || value < 0)
+        throw ConfigError(fmt::format("{}: {} = '{}' is not a number of at least 0", file.place(entry), entry.key, entry.value));
+    if (entry.key.ends_with("efficiency") && (value > 1 || value == 0))
+        throw ConfigError(fmt::format("{}: {} = {} is not a fraction above 0 and up to 1", file.place(entry), entry.key, entry.value));
+    const bool count = entry.key == "node.devices" || entry.key == "node.cores";
+    if (count && (value != std::floor(value) || value < 1 || value > 1e6))
+        throw ConfigError(fmt::format("{}: {} = {} is not a whole number from 1 to 1000000", file.place(entry), entry.key, entry.value));
+    return value;
+}
+
+bool apply_text_key(Cluster& result, const IniFile& file, const IniEntry& entry) {
+    const auto one_of = [&](const char* yes, const char* no) {
+        if (entry.value != yes && entry.value != no)
+            throw ConfigError(fmt::format("{}: {} = '{}'; use {} or {}", file.place(entry), entry.key, entry.value, no, yes));
+        return entry.value == yes;
+    };
+    if (entry.key == "device.name") result.device.name = entry.value;
+    else if (entry.key == "device.kind") result.device.is_cpu = one_of("cpu", "gpu");
+    else if (entry.key == "calibration.measured") result.measured = one_of("true", "false");
+    else return false;
+    return true;
+}
+
+std::vector<std::string> key_names() {
+    std::vector<std::string> names = {"device.name", "device.kind", "calibration.measured"};
+    for (const Key& key : kKeys) names.emplace_back(key.name);
+    return names;
+}
+
+void require_known(const IniFile& file) {
+    const std::vector<std::string> names = key_names();
+    for (const IniEntry& entry : file.entries)
+        if (std::find(names.begin(), names.end(), entry.key) == names.end())
+            throw ConfigError(fmt::format("{}: unknown key '{}' in a cluster file{}", file.place(entry), entry.key,
+                                          did_you_mean(entry.key, names)));
+}
+
+Cluster parse(const IniFile& file) {
+    require_known(file);
+    Cluster result;
+    result.name = fs::path(file.name).stem().string();
+    for (const IniEntry& entry : file.entries) apply_text_key(result, file, entry);
+    for (const Key& key : kKeys) {
+        const auto entry = std::find_if(file.entries.begin(), file.entries.end(), [&](const IniEntry& e) { return e.key == key.name; });
+        if (entry != file.entries.end()) {
+            key.set(result, number(file, *entry) * key.unit);
+        }
+        const bool required = result.device.is_cpu ? key.required_of_cpu : key.required_of_gpu;
+        if (required && key.get(result) <= 0)
+            throw ConfigError(fmt::format("{}: a cluster of {}s needs {}, above 0", file.name, result.device.is_cpu ? "cpu" : "gpu", key.name));
+    }
+    return result;
+}
+
+bool is_path(const std::string& name) { return name.find('/') != std::string::npos || name.ends_with(".cfg"); }
+
+bool is_file(const fs::path& path) {
+    std::error_code error;
+    return fs::is_regular_file(path, error);
+}
+
+std::string known_names(const std::vector<std::string>& names) {
+    std::string text;
+    for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+    return text;
+}
+
+}  // namespace
+
+fs::path user_clusters() {
+    if (const char* xdg = std::getenv("XDG_CONFIG_HOME"); xdg != nullptr && *xdg != '\0') return fs::path(xdg) / "zerosim" / "clusters";
+    if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') return fs::path(home) / ".config" / "zerosim" / "clusters";
+    return {};
+}
+
+fs::path find_cluster(const std::string& name_or_path, const SearchPaths& paths) {
+    if (is_path(name_or_path)) {
+        if (is_file(name_or_path)) return name_or_path;
+        throw ConfigError(fmt::format("cluster '{}': no such file", name_or_path));
+    }
+    if (const fs::path own = user_clusters() / (name_or_path + ".cfg"); !user_clusters().empty() && is_file(own)) return own;
+    if (const auto shipped = paths.find("clusters", name_or_path)) return *shipped;
+    const std::vector<std::string> names = cluster_names(paths);
+    throw ConfigError(fmt::format("unknown cluster '{}'{} (known: {}; or the path of a .cfg file)", name_or_path,
+                                  did_you_mean(name_or_path, names), known_names(names)));
+}
+
+cluster::Cluster load_cluster(const std::string& name_or_path, const SearchPaths& paths) {
+    return parse(read_ini(find_cluster(name_or_path, paths)));
+}
+
+std::vector<std::string> cluster_names(const SearchPaths& paths) {
+    std::vector<std::string> names = paths.names("clusters");
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(user_clusters(), error))
+        if (entry.path().extension() == ".cfg") names.push_back(entry.path().stem().string());
+    std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+    return names;
+}
+
+cluster::Cluster parse_cluster(const std::string& name, const std::string& text) { return parse(parse_ini(name, text)); }
+
+std::string cluster_text(const cluster::Cluster& cluster, const std::string& provenance) {
+    std::string text;
+    for (std::size_t begin = 0; begin < provenance.size();) {
+        const std::size_t end = std::min(provenance.find('\n', begin), provenance.size());
+        text += end == begin ? "#\n" : "# " + provenance.substr(begin, end - begin) + "\n";
+        begin = end + 1;
+    }
+    text += fmt::format("\n[calibration]\nmeasured = {}\n\n[device]\nname = {}\nkind = {}\n", cluster.measured ? "true" : "false",
+                        cluster.device.name, cluster.device.is_cpu ? "cpu" : "gpu");
+    std::string section = "device";
+    for (const Key& key : kKeys) {
+        const std::string_view name = key.name;
+        const std::size_t dot = name.find('.');
+        const double value = key.get(cluster) / key.unit;
+        if (value == 0) continue;   // zero is every key's meaning when left out
+        if (name.substr(0, dot) != section) text += fmt::format("\n[{}]\n", section = name.substr(0, dot));
+        text += fmt::format("{} = {:.6g}\n", name.substr(dot + 1), value);
+    }
+    return text;
+}
+
+void save_cluster(const fs::path& path, const cluster::Cluster& cluster, const std::string& provenance) {
+    std::error_code error;
+    if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
+    std::ofstream stream(path);
+    stream << cluster_text(cluster, provenance);
+    stream.flush();
+    if (!stream) throw EnvironmentError(fmt::format("{}: cannot be written", path.string()));
+}
+
+}  // namespace zerosim::config

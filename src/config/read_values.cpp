@@ -1,0 +1,151 @@
+#include "base/error.hpp"
+#include "base/nearest.hpp"
+#include "config/ini.hpp"
+#include "config/values.hpp"
+
+#include <boost/program_options/errors.hpp>
+#include <boost/program_options/parsers.hpp>
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+namespace zerosim::config {
+namespace {
+
+namespace po = boost::program_options;
+
+std::vector<std::string> all_keys() {
+    std::vector<std::string> keys;
+    for (const Option& option : option_table()) keys.push_back(option.key);
+    return keys;
+}
+
+/// `--explain`, `--explain false` and `--explain=false` are all meant: a switch takes the next word only if it is true or false.
+std::vector<std::string> with_switches_joined(const std::vector<std::string>& arguments) {
+    std::vector<std::string> joined;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        const std::string& word = arguments[i];
+        const Option* option = word.starts_with("--") ? find_option(word.substr(2)) : nullptr;
+        if (option == nullptr || option->kind != Kind::boolean) {
+            joined.push_back(word);
+            continue;
+        }
+        const bool has_value = i + 1 < arguments.size() && (arguments[i + 1] == "true" || arguments[i + 1] == "false");
+        joined.push_back(word + "=" + (has_value ? arguments[++i] : "true"));
+    }
+    return joined;
+}
+
+[[noreturn]] void refuse_option(Command command, const std::string& key) {
+    const Option* option = find_option(key);
+    if (option == nullptr) {
+        const auto keys = option_keys(command);
+        throw ConfigError(fmt::format("command line: unknown option '--{}'{}", key, did_you_mean(key, keys)));
+    }
+    std::string takers;
+    for (const Command other : all_commands()) {
+        if (option->accepted_by(other)) takers += (takers.empty() ? "" : ", ") + std::string(name(other));
+    }
+    throw ConfigError(fmt::format("command line: '{}' does not take --{}; it belongs to: {}", name(command), key, takers));
+}
+
+std::vector<po::option> parse_words(Command command, const std::vector<std::string>& arguments) {
+    using namespace po::command_line_style;
+    const auto description = describe_options(command);
+    try {
+        return po::command_line_parser(with_switches_joined(arguments))
+            .options(description)
+            .style(allow_long | long_allow_adjacent | long_allow_next)   // no abbreviations: allow_guessing is left out
+            .allow_unregistered()
+            .run()
+            .options;
+    } catch (const po::invalid_syntax& error) {
+        throw ConfigError(fmt::format("command line: {} needs a value", error.get_option_name()));
+    }
+}
+
+/// A name in one of the folders ("zero3-local") or a path.
+std::filesystem::path scenario_path(const std::string& name, const std::vector<std::string>& folders) {
+    std::error_code error;
+    if (std::filesystem::is_regular_file(name, error)) return name;
+    std::vector<std::string> names;
+    for (const std::string& folder : folders) {
+        const std::filesystem::path file = std::filesystem::path(folder) / (name + ".cfg");
+        if (std::filesystem::is_regular_file(file, error)) return file;
+        if (!std::filesystem::is_directory(folder, error)) continue;
+        for (const auto& entry : std::filesystem::directory_iterator(folder, error)) names.push_back(entry.path().stem().string());
+    }
+    std::sort(names.begin(), names.end());
+    throw ConfigError(fmt::format("command line: no scenario file '{}'{}", name, did_you_mean(name, names)));
+}
+
+void apply_file(Values& values, const std::filesystem::path& path) {
+    const IniFile file = read_ini(path);
+    for (const IniEntry& entry : file.entries) {
+        if (find_option(entry.key) == nullptr) {
+            const auto keys = all_keys();
+            throw ConfigError(fmt::format("{}: unknown key '{}'{}", file.place(entry), entry.key, did_you_mean(entry.key, keys)));
+        }
+        values.set(entry.key, entry.value, file.place(entry));
+    }
+}
+
+/// Keys that this subcommand does not take are left alone: an exported variable serves all subcommands.
+void apply_environment(Reading& reading, const Request& request) {
+    std::vector<std::string> names;
+    std::map<std::string, const Option*> options;
+    for (const Option& option : option_table()) {
+        names.push_back(option.environment_name());
+        options.emplace(names.back(), &option);
+    }
+    for (const auto& [variable, value] : request.environment) {
+        if (!variable.starts_with("ZEROSIM_")) continue;
+        const auto found = options.find(variable);
+        if (found == options.end()) {
+            reading.warnings.push_back(fmt::format("environment: {} is not a variable of zerosim and has no effect{}", variable, did_you_mean(variable, names)));
+        } else if (found->second->accepted_by(request.command)) {
+            reading.values.set(found->second->key, value, "environment " + variable);
+        }
+    }
+}
+
+}  // namespace
+
+CommandLine parse_command_line(Command command, const std::vector<std::string>& arguments) {
+    CommandLine line;
+    std::set<std::string> seen;
+    for (const po::option& option : parse_words(command, arguments)) {
+        if (option.position_key != -1) {
+            const std::string& word = option.value.front();
+            if (word.size() > 1 && word.front() == '-') refuse_option(command, word.substr(word.find_first_not_of('-')));
+            line.positionals.push_back(word);
+            continue;
+        }
+        const Option* known = find_option(option.string_key);
+        if (option.unregistered || known == nullptr || !known->accepted_by(command)) refuse_option(command, option.string_key);
+        if (!seen.insert(option.string_key).second) throw ConfigError(fmt::format("command line: --{} is given twice", option.string_key));
+        line.options.push_back({option.string_key, option.value.front(), "command line"});
+    }
+    return line;
+}
+
+Reading read_values(const Request& request, const std::vector<std::string>& scenario_folders) {
+    Reading reading;
+    CommandLine line = parse_command_line(request.command, request.arguments);
+    const bool takes_scenario = request.command == Command::run || request.command == Command::simulate || request.command == Command::show;
+    if (takes_scenario && !line.positionals.empty()) {
+        if (line.positionals.size() > 1) {
+            throw ConfigError(fmt::format("command line: one scenario file at most, '{}' is a second", line.positionals[1]));
+        }
+        apply_file(reading.values, scenario_path(line.positionals.front(), scenario_folders));
+        line.positionals.clear();
+    }
+    apply_environment(reading, request);
+    for (const Value& option : line.options) reading.values.set(option.key, option.value, option.origin);
+    reading.positionals = std::move(line.positionals);
+    return reading;
+}
+
+}  // namespace zerosim::config

@@ -1,0 +1,135 @@
+#include "config/training_options.hpp"
+
+#include "base/error.hpp"
+#include "base/units.hpp"
+
+#include <fmt/core.h>
+
+#include <array>
+#include <utility>
+
+namespace zerosim::config {
+namespace {
+
+using namespace strategy;
+
+/// The enumerator whose name is the value; the table of options has the same names, so a miss is a bug.
+template <class E, std::size_t N>
+E pick(const Values& values, const char* key, const std::array<std::pair<std::string_view, E>, N>& names) {
+    for (const auto& [text, enumerator] : names) {
+        if (text == values.text(key)) return enumerator;
+    }
+    throw BugError(fmt::format("option {} accepts '{}', which has no meaning", key, values.text(key)));
+}
+
+constexpr std::array<std::pair<std::string_view, System>, 6> kSystems{{{"zerosim", System::zerosim}, {"ddp", System::ddp}, {"fsdp", System::fsdp},
+                                                                       {"fsdp2", System::fsdp2}, {"deepspeed", System::deepspeed}, {"megatron", System::megatron}}};
+constexpr std::array<std::pair<std::string_view, Precision>, 4> kPrecisions{
+    {{"bf16-mixed", Precision::bf16_mixed}, {"fp16-mixed", Precision::fp16_mixed}, {"bf16", Precision::bf16}, {"fp32", Precision::fp32}}};
+constexpr std::array<std::pair<std::string_view, Optimizer>, 1> kOptimizers{{{"adamw", Optimizer::adamw}}};
+constexpr std::array<std::pair<std::string_view, DeviceChoice>, 3> kDevices{{{"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}}};
+constexpr std::array<std::pair<std::string_view, Compute>, 2> kComputes{{{"real", Compute::real}, {"synthetic", Compute::synthetic}}};
+constexpr std::array<std::pair<std::string_view, Arena>, 2> kArenas{{{"planned", Arena::planned}, {"caching", Arena::caching}}};
+constexpr std::array<std::pair<std::string_view, Format>, 3> kFormats{{{"table", Format::table}, {"json", Format::json}, {"csv", Format::csv}}};
+constexpr std::array<std::pair<std::string_view, FaultAction>, 4> kActions{
+    {{"throw", FaultAction::fail}, {"hang", FaultAction::hang}, {"slow", FaultAction::slow}, {"exit", FaultAction::exit}}};
+
+Recompute recompute_of(const Values& values) {
+    const std::string& text = values.text("train.recompute");
+    if (text == "none") return {0};
+    if (text == "full") return {1};
+    if (text.starts_with("every:")) {
+        const auto every = parse_integer(std::string_view(text).substr(6));
+        if (every && *every >= 1 && *every <= 32767) return {static_cast<int>(*every)};
+    }
+    values.refuse("train.recompute", "is not none, full or every:K with K at least 1");
+}
+
+/// The `zerosim` system stores and reduces gradients in the compute dtype; another dtype is not built.
+void check_reduce_precision(const Values& values, Precision precision) {
+    const std::string& asked = values.text("train.reduce-precision");
+    if (asked.empty() || values.text("strategy.system") != "zerosim") return;
+    if (asked != name(compute_dtype(precision))) {
+        values.refuse("train.reduce-precision", fmt::format("is not implemented yet for train.precision {}: the zerosim system reduces in {}",
+                                                            values.text("train.precision"), name(compute_dtype(precision))));
+    }
+}
+
+std::optional<Fault> fault_of(const Values& values) {
+    const std::string& text = values.text("inject");
+    if (text.empty()) return std::nullopt;
+    const auto first = text.find(':');
+    const auto last = text.rfind(':');
+    const auto rank = first == std::string::npos ? std::nullopt : parse_integer(std::string_view(text).substr(0, first));
+    for (const auto& [action_name, action] : kActions) {
+        if (rank && *rank >= 0 && last > first + 1 && text.substr(last + 1) == action_name) return Fault{*rank, text.substr(first + 1, last - first - 1), action};
+    }
+    values.refuse("inject", "is not rank:op:throw, rank:op:hang, rank:op:slow or rank:op:exit");
+}
+
+}  // namespace
+
+Strategy strategy_of(const Values& values) {
+    Strategy s;
+    s.system = pick(values, "strategy.system", kSystems);
+    s.zero_stage = static_cast<int>(values.integer("strategy.zero-stage"));
+    if (!values.text("strategy.shard-group").empty()) s.shard_group = values.integer("strategy.shard-group");
+    s.bucket_cap_mib = values.real("strategy.bucket-cap-mib");
+    s.prefetch_depth = static_cast<int>(values.integer("strategy.prefetch-depth"));
+    s.overlap_communication = values.boolean("strategy.overlap-communication");
+    s.reuse_gathered = values.boolean("strategy.reuse-gathered");
+    return s;
+}
+
+Training training_of(const Values& values) {
+    Training t;
+    t.micro_batch = values.integer("train.micro-batch");
+    t.sequence_length = values.integer("train.sequence-length");
+    t.gradient_accumulation = values.integer("train.gradient-accumulation");
+    t.steps = values.integer("train.steps");
+    t.precision = pick(values, "train.precision", kPrecisions);
+    t.optimizer = pick(values, "train.optimizer", kOptimizers);
+    t.learning_rate = values.real("train.learning-rate");
+    t.beta1 = values.real("train.beta1");
+    t.beta2 = values.real("train.beta2");
+    t.epsilon = values.real("train.epsilon");
+    t.weight_decay = values.real("train.weight-decay");
+    t.clip_gradients = values.real("train.clip-gradients");
+    t.initial_loss_scale = values.real("train.initial-loss-scale");
+    t.recompute = recompute_of(values);
+    t.recompute_early_stop = values.boolean("train.recompute-early-stop");
+    t.dropout = values.real("train.dropout");
+    t.seed = static_cast<std::uint64_t>(values.integer("train.seed"));
+    t.data = values.text("train.data");
+    t.init = values.text("train.init");
+    for (const char* beta : {"train.beta1", "train.beta2"}) {
+        if (values.real(beta) >= 1) values.refuse(beta, "is not below 1");
+    }
+    check_reduce_precision(values, t.precision);
+    return t;
+}
+
+RunOptions run_options_of(const Values& values) {
+    RunOptions run;
+    run.device = pick(values, "device", kDevices);
+    run.compute = pick(values, "compute", kComputes);
+    run.arena = pick(values, "strategy.arena", kArenas);
+    run.timeout_seconds = values.real("timeout-seconds");
+    run.inject = fault_of(values);
+    run.trace = values.boolean("trace");
+    run.check_numerics = values.boolean("check-numerics");
+    run.explain = values.boolean("explain");
+    run.fail_if = values.text("fail-if");
+    if (!values.text("tolerance").empty()) run.tolerance = values.real("tolerance");
+    run.format = format_of(values);
+    run.output = values.text("output");
+    run.perfetto = values.text("perfetto");
+    run.show_schedule = values.boolean("schedule");
+    run.show_partition = values.boolean("partition");
+    run.ranks_given = values.given("ranks") && values.at("ranks").origin != "MPI";
+    return run;
+}
+
+Format format_of(const Values& values) { return pick(values, "format", kFormats); }
+
+}  // namespace zerosim::config

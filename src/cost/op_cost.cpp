@@ -1,0 +1,98 @@
+#include "base/error.hpp"
+#include "cost/cost.hpp"
+
+#include <algorithm>
+
+namespace zerosim::cost {
+namespace {
+
+using schedule::Op;
+using schedule::OpKind;
+using schedule::Program;
+using schedule::Space;
+using schedule::Tensor;
+
+double bytes_of(const Program& program, TensorId id) {
+    if (!id.valid()) return 0.0;
+    const Tensor& tensor = program.tensor(id);
+    return static_cast<double>(tensor.elements() * size_of(tensor.dtype));
+}
+
+bool on_device(const Program& program, TensorId id) { return program.storage(program.tensor(id).storage).space == Space::device; }
+
+/// Activations and weights of a call share a dtype: its first floating-point operand's.
+DType compute_dtype(const Program& program, const Op& op) {
+    for (const TensorId id : program.operands_of(op)) {
+        if (!id.valid()) continue;
+        const DType type = program.tensor(id).dtype;
+        if (type == DType::fp32 || type == DType::bf16 || type == DType::fp16) return type;
+    }
+    return DType::fp32;
+}
+
+double memory_seconds(double bytes, const cluster::DeviceSpec& device, double cores) {
+    return device.kernel_launch_seconds + bytes / (device.memory_bytes_per_second * device.memory_efficiency * cores);
+}
+
+/// Source read, destination written (and read, when added into); between device and host the bytes cross the host link.
+double copy_seconds(const Program& program, const Op& op, const cluster::Cluster& cluster, double cores) {
+    double local = 0, crossing = 0;
+    const auto operands = program.operands_of(op);
+    for (std::size_t i = 0; i + 1 < operands.size(); i += 2) {
+        const double source = bytes_of(program, operands[i]), destination = bytes_of(program, operands[i + 1]);
+        if (on_device(program, operands[i]) == on_device(program, operands[i + 1]))
+            local += source + destination * (op.accumulate ? 2 : 1);
+        else
+            crossing += std::min(source, destination);   // a cast happens on the wider side
+    }
+    double seconds = 0;
+    if (local > 0 || crossing == 0) seconds += memory_seconds(local, cluster.device, cores);
+    if (crossing > 0 && cluster.host_link.achieved_bytes_per_second() > 0)
+        seconds += cluster.host_link.latency_seconds + crossing / cluster.host_link.achieved_bytes_per_second();
+    return seconds;
+}
+
+/// fill, initialize: every destination written once.
+double write_seconds(const Program& program, const Op& op, const cluster::DeviceSpec& device, double cores) {
+    double bytes = 0;
+    for (const TensorId id : program.operands_of(op)) bytes += bytes_of(program, id);
+    return memory_seconds(bytes, device, cores);
+}
+
+/// Tokens come from host memory.
+double input_seconds(const Program& program, const Op& op, const cluster::Cluster& cluster, double cores) {
+    double bytes = 0;
+    for (const TensorId id : program.operands_of(op)) bytes += bytes_of(program, id);
+    if (cluster.host_link.achieved_bytes_per_second() <= 0) return memory_seconds(bytes, cluster.device, cores);
+    return cluster.host_link.latency_seconds + bytes / cluster.host_link.achieved_bytes_per_second();
+}
+
+}  // namespace
+
+double op_seconds(const schedule::Schedule& schedule, const Program& program, const Op& op, const cluster::Cluster& cluster) {
+    const double cores = cluster::cores_per_rank(cluster, schedule.ranks);
+    switch (op.kind) {
+        case OpKind::alloc:
+        case OpKind::free:
+        case OpKind::host_wait:
+        case OpKind::mark: return 0.0;
+        case OpKind::fill:
+        case OpKind::initialize: return write_seconds(program, op, cluster.device, cores);
+        case OpKind::copy: return copy_seconds(program, op, cluster, cores);
+        case OpKind::input: return input_seconds(program, op, cluster, cores);
+        case OpKind::compute:
+        case OpKind::optimizer:
+            return kernel_seconds(op.kernel, program.attributes_of(op), compute_dtype(program, op), cluster.device, cores);
+        case OpKind::collective: {
+            const schedule::Collective& collective = program.collective_of(op);
+            const schedule::Axis& axis = schedule.axis(collective.axis);
+            return collective_seconds(collective.kind, schedule::message_bytes(program, collective), axis.size, axis.stride, cluster,
+                                      schedule.ranks);
+        }
+        case OpKind::host_compute: throw BugError("host_compute has no cost model: offloading to the host is not planned yet");
+        case OpKind::count_: break;
+    }
+    throw BugError("op of an unknown kind");
+}
+
+}  // namespace zerosim::cost

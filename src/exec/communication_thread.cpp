@@ -1,0 +1,221 @@
+#include "exec/communication_thread.hpp"
+
+#include "base/error.hpp"
+#include "comm/backoff.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace zerosim::exec {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::int64_t nanoseconds() { return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count(); }
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// How often the watchdog looks, and how long it gives peers to say where they are.
+constexpr std::chrono::milliseconds kWatchInterval{100}, kQueryPatience{500};
+/// A rank that hangs outside a collective is best named by the peers that wait for it: its own watchdog speaks later.
+constexpr double kOwnHangGrace = 2.0;
+/// An idle thread still serves its peers this often.
+constexpr std::chrono::milliseconds kIdleWait{5};
+
+}  // namespace
+
+CommunicationThread::CommunicationThread(std::size_t ops, std::size_t streams, RankResources resources, const ExecuteOptions& options, std::int64_t rank,
+                                         std::function<std::string(std::size_t)> explain)
+    : resources_(resources), options_(options), rank_(rank), explain_(std::move(explain)), done_(ops), expected_(ops, 0), queues_(streams),
+      next_watch_(Clock::now()), host_since_(Clock::now()) {
+    thread_ = std::jthread([this] { loop(); });
+}
+
+CommunicationThread::~CommunicationThread() {
+    stop_.store(true, std::memory_order_release);
+    wake_.notify_one();
+}
+
+void CommunicationThread::post(const CommunicationTask& task) {
+    ++expected_[task.op];
+    {
+        const std::lock_guard lock(mutex_);
+        posted_.push_back(task);
+    }
+    posted_count_.fetch_add(1, std::memory_order_release);
+    if (sleeping_.load(std::memory_order_acquire)) wake_.notify_one();
+}
+
+void CommunicationThread::wait(std::size_t op) {
+    const auto finished = [&] { return done_[op].load(std::memory_order_acquire) == expected_[op]; };
+    constexpr int kSpins = 200;   // a few microseconds: shorter than a sleep and a wake-up
+    for (int spin = 0; spin < kSpins; ++spin)
+        if (finished()) return;
+    while (!finished()) {
+        const std::uint32_t seen = completions_.load(std::memory_order_acquire);
+        if (finished()) return;
+        check();
+        completions_.wait(seen, std::memory_order_acquire);
+    }
+}
+
+void CommunicationThread::check() {
+    if (!failed_.load(std::memory_order_acquire)) return;
+    const std::lock_guard lock(failure_mutex_);
+    std::rethrow_exception(failure_);
+}
+
+void CommunicationThread::announce(const comm::AbortNotice& notice) {
+    {
+        const std::lock_guard lock(mutex_);
+        announcement_ = notice;
+    }
+    stop_.store(true, std::memory_order_release);
+    wake_.notify_one();
+    if (thread_.joinable()) thread_.join();
+}
+
+void CommunicationThread::fail(int code, const std::string& reason) {
+    {
+        const std::lock_guard lock(failure_mutex_);
+        if (failure_) return;
+        failure_ = std::make_exception_ptr(Error(static_cast<ExitCode>(code), reason));
+    }
+    failed_.store(true, std::memory_order_release);
+    completions_.fetch_add(1, std::memory_order_release);
+    completions_.notify_all();
+}
+
+void CommunicationThread::take_posted() {
+    if (posted_count_.load(std::memory_order_acquire) == taken_count_.load(std::memory_order_relaxed)) return;
+    const std::lock_guard lock(mutex_);
+    for (const CommunicationTask& task : posted_) queues_[task.stream.index()].tasks.push_back(task);
+    taken_count_.fetch_add(static_cast<std::uint32_t>(posted_.size()), std::memory_order_relaxed);
+    posted_.clear();
+}
+
+bool CommunicationThread::start(Queue& queue) {
+    CommunicationTask& task = queue.tasks.front();
+    if (task.time) task.time->begin = nanoseconds();
+    queue.started = true;
+    queue.since = Clock::now();
+    if (task.communicator) {
+        queue.ticket = task.communicator->start(task.call);
+        return false;
+    }
+    if (task.is_fill) resources_.device.fill(task.destination, task.value);
+    else resources_.device.copy(task.source, task.destination, task.accumulate);
+    complete(queue);
+    return true;
+}
+
+void CommunicationThread::complete(Queue& queue) {
+    const CommunicationTask task = queue.tasks.front();
+    if (task.time) task.time->end = nanoseconds();
+    queue.tasks.pop_front();
+    queue.started = false;
+    done_[task.op].fetch_add(1, std::memory_order_release);
+    completions_.fetch_add(1, std::memory_order_release);
+    completions_.notify_all();
+}
+
+/// True when something moved.
+bool CommunicationThread::advance(Queue& queue) {
+    if (queue.tasks.empty()) return false;
+    if (!queue.started) {
+        start(queue);
+        return true;
+    }
+    if (!queue.tasks.front().communicator->test(queue.ticket)) return false;
+    complete(queue);
+    return true;
+}
+
+const CommunicationThread::Queue* CommunicationThread::oldest() const {
+    const Queue* found = nullptr;
+    for (const Queue& queue : queues_)
+        if (queue.started && (!found || queue.since < found->since)) found = &queue;
+    return found;
+}
+
+std::string CommunicationThread::missing_ranks(const CommunicationTask& task) {
+    const std::int64_t step = resources_.progress.step.load(std::memory_order_relaxed);
+    std::string missing;
+    for (const comm::PeerStatus& peer : resources_.control->query(resources_.progress, kQueryPatience)) {
+        std::string line;
+        if (!peer.answered) line = "does not answer: stopped, dead or unreachable";
+        else if (peer.step < step || (peer.step == step && peer.op < static_cast<std::int64_t>(task.op)))
+            line = fmt::format("is in step {}, op {}: {}", peer.step, peer.op, peer.op < 0 ? "before its first op" : explain_(static_cast<std::size_t>(peer.op)));
+        if (!line.empty()) missing += fmt::format("\n  missing rank {}: {}", peer.rank, line);
+    }
+    return missing.empty() ? "\n  no rank is missing: the transport itself does not move" : missing;
+}
+
+void CommunicationThread::watch() {
+    const auto now = Clock::now();
+    if (now < next_watch_) return;
+    next_watch_ = now + kWatchInterval;
+    const Queue* queue = oldest();
+    if (queue && seconds_since(queue->since) > options_.timeout_seconds) {
+        const CommunicationTask& task = queue->tasks.front();
+        const std::string what = fmt::format("watchdog: step {}, op {} ({}) has waited {:.0f} s for its group of {} ranks{}", resources_.progress.step.load(), task.op,
+                                             explain_(task.op), seconds_since(queue->since), task.communicator->size(),
+                                             resources_.control ? missing_ranks(task) : "");
+        if (resources_.control) resources_.control->announce_abort({static_cast<int>(rank_), static_cast<int>(ExitCode::environment), what});
+        fail(static_cast<int>(ExitCode::environment), what);
+        return;
+    }
+    const std::int64_t op = resources_.progress.op.load(std::memory_order_relaxed), step = resources_.progress.step.load(std::memory_order_relaxed);
+    if (op != host_op_ || step != host_step_ || queue) {
+        host_op_ = op;
+        host_step_ = step;
+        host_since_ = now;
+    } else if (op >= 0 && seconds_since(host_since_) > options_.timeout_seconds + kOwnHangGrace) {
+        const std::string what = fmt::format("watchdog: step {}, op {} ({}) has not ended for {:.0f} s", step, op, explain_(static_cast<std::size_t>(op)), seconds_since(host_since_));
+        if (resources_.control) resources_.control->announce_abort({static_cast<int>(rank_), static_cast<int>(ExitCode::environment), what});
+        fail(static_cast<int>(ExitCode::environment), what);
+        if (options_.on_stuck) options_.on_stuck(what);
+    }
+}
+
+void CommunicationThread::serve() {
+    if (!resources_.control) return;
+    const Queue* queue = oldest();
+    resources_.progress.collective_op.store(queue ? static_cast<std::int64_t>(queue->tasks.front().op) : -1, std::memory_order_relaxed);
+    if (const auto notice = resources_.control->serve(resources_.progress))
+        fail(notice->code, fmt::format("ended because rank {} failed: {}", notice->rank, notice->reason));
+}
+
+void CommunicationThread::loop() {
+    comm::Backoff backoff;
+    try {
+        while (!stop_.load(std::memory_order_acquire)) {
+            take_posted();
+            bool moved = false, pending = false;
+            if (!failed_.load(std::memory_order_relaxed))
+                for (Queue& queue : queues_) {
+                    while (advance(queue)) moved = true;
+                    pending = pending || !queue.tasks.empty();
+                }
+            serve();
+            watch();
+            if (moved) backoff.reset();
+            else if (pending) backoff.pause();
+            else {
+                std::unique_lock lock(mutex_);
+                sleeping_.store(true, std::memory_order_release);
+                wake_.wait_for(lock, kIdleWait, [&] { return stop_.load() || !posted_.empty(); });
+                sleeping_.store(false, std::memory_order_release);
+                backoff.reset();
+            }
+        }
+        const std::lock_guard lock(mutex_);
+        if (announcement_ && resources_.control) resources_.control->announce_abort(*announcement_);
+    } catch (const Error& error) {
+        fail(static_cast<int>(error.code()), error.what());
+    } catch (const std::exception& error) {
+        fail(static_cast<int>(ExitCode::bug), error.what());
+    }
+}
+
+}  // namespace zerosim::exec

@@ -1,0 +1,79 @@
+#include "exec/execute.hpp"
+
+#include "base/error.hpp"
+#include "exec/communication_thread.hpp"
+#include "exec/interpreter.hpp"
+#include "schedule/dump.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <set>
+
+namespace zerosim::exec {
+namespace {
+
+std::string loss_op(const schedule::Schedule& schedule, const schedule::Program& program) {
+    for (std::size_t i = program.ops.size(); i-- > 0;)
+        if (program.ops[i].kind == schedule::OpKind::compute && program.ops[i].kernel == kernel::Kernel::cross_entropy_forward)
+            return fmt::format("op {} ({})", i, schedule::describe(schedule, program, OpId{i}));
+    return "the loss";
+}
+
+void check_loss(const StepResult& result, const schedule::Schedule& schedule, const schedule::Program& program) {
+    if (std::isfinite(result.loss)) return;
+    throw VerificationError(fmt::format("the loss of step {} is {}, from {}; --check-numerics true names the first op that made such a number, and a smaller "
+                                        "train.learning-rate or train.clip-gradients 1 often helps", result.step, result.loss, loss_op(schedule, program)));
+}
+
+RankResult run_steps(const schedule::Schedule& schedule, const schedule::Program& program, std::int64_t rank, RankResources resources, const ExecuteOptions& options,
+                     CommunicationThread& communication) {
+    Interpreter interpreter(schedule, rank, resources, options, communication);
+    RankResult result;
+    interpreter.run(schedule::Segment::init, 0);
+    for (int step = 1; step <= options.steps; ++step) {
+        if (options.interrupted && options.interrupted->load(std::memory_order_relaxed)) {
+            result.interrupted = true;
+            break;
+        }
+        interpreter.run(program.segment_of_step(step), step);
+        result.steps.push_back(interpreter.step_result(step));
+        if (options.on_step) options.on_step(result.steps.back());
+        check_loss(result.steps.back(), schedule, program);
+    }
+    result.peak_bytes = resources.device.peak_bytes();
+    result.end_bytes = resources.device.handed_out_bytes();
+    result.final_parameters = final_parameters(schedule, program, interpreter.memory(), rank, resources.device);
+    result.trace = interpreter.take_trace();
+    return result;
+}
+
+}  // namespace
+
+std::vector<std::pair<StreamId, AxisId>> communicators_needed(const schedule::Program& program) {
+    std::set<std::pair<StreamId, AxisId>> needed;
+    for (const auto& op : program.ops)
+        if (op.kind == schedule::OpKind::collective) needed.insert({op.stream, program.collective_of(op).axis});
+    return {needed.begin(), needed.end()};
+}
+
+RankResult execute_rank(const schedule::Schedule& schedule, std::int64_t rank, RankResources resources, const ExecuteOptions& options) {
+    const schedule::Program& program = schedule.program_of(rank);
+    const auto explain = [&](std::size_t op) { return schedule::describe(schedule, program, OpId{op}); };
+    CommunicationThread communication(program.ops.size(), program.streams.size(), resources, options, rank, explain);
+    try {
+        return run_steps(schedule, program, rank, resources, options, communication);
+    } catch (const std::exception& error) {
+        const auto* known = dynamic_cast<const Error*>(&error);
+        const ExitCode code = known ? known->code() : ExitCode::bug;
+        const std::int64_t op = resources.progress.op.load();
+        const std::string where = op < 0 ? "before the first op" : fmt::format("step {}, op {} ({})", resources.progress.step.load(), op, explain(static_cast<std::size_t>(op)));
+        const std::string what = std::string_view(error.what()).starts_with("ended because") || std::string_view(error.what()).starts_with("watchdog")
+                                     ? std::string(error.what())
+                                     : fmt::format("{}: {}", where, error.what());
+        communication.announce({static_cast<int>(rank), static_cast<int>(code), what});
+        throw Error(code, what);
+    }
+}
+
+}  // namespace zerosim::exec

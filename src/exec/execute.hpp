@@ -1,0 +1,91 @@
+// exec::execute_rank: runs one rank's program for real, on a device and communicators, and returns what was measured.
+// Called by cli/ (one call a process under mpirun, one a thread without) and by contract tests.
+// Does not print, plan or validate.
+#pragma once
+
+#include "comm/communicator.hpp"
+#include "comm/control_channel.hpp"
+#include "data/initial_values.hpp"
+#include "data/tokens.hpp"
+#include "device/device.hpp"
+#include "exec/fault.hpp"
+#include "exec/final_parameters.hpp"
+#include "schedule/memory.hpp"
+#include "schedule/schedule.hpp"
+#include "trace/trace.hpp"
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace zerosim::exec {
+
+/// One communicator a (stream, axis): collectives of one stream keep their order, those of different streams need none.
+class RankCommunicators {
+public:
+    RankCommunicators(std::size_t streams, std::size_t axes) : axes_(axes), communicators_(streams * axes) {}
+    void set(StreamId stream, AxisId axis, std::unique_ptr<comm::Communicator> communicator) { at(stream, axis) = std::move(communicator); }
+    [[nodiscard]] comm::Communicator* get(StreamId stream, AxisId axis) { return at(stream, axis).get(); }
+
+private:
+    std::unique_ptr<comm::Communicator>& at(StreamId stream, AxisId axis) { return communicators_[stream.index() * axes_ + axis.index()]; }
+    std::size_t axes_;
+    std::vector<std::unique_ptr<comm::Communicator>> communicators_;
+};
+
+/// (stream, axis) pairs on which a program issues collectives, ascending: the communicators to make, in this order on every rank.
+[[nodiscard]] std::vector<std::pair<StreamId, AxisId>> communicators_needed(const schedule::Program& program);
+
+/// What one rank works with. All outlive the call.
+struct RankResources {
+    device::Device& device;
+    RankCommunicators& communicators;
+    comm::ControlChannel* control = nullptr;     // null: alone
+    comm::Progress& progress;
+    data::TokenSource& tokens;
+};
+
+struct InitialValues {
+    data::Scheme scheme = data::Scheme::normal;
+    std::vector<data::Start> starts;             // by parameter
+};
+
+struct StepResult {
+    int step = 0;
+    double loss = 0, gradient_norm = 0, seconds = 0;
+    bool skipped = false;                        // fp16: overflow, no update
+};
+
+struct ExecuteOptions {
+    int steps = 1;
+    bool trace = true;
+    std::uint64_t seed = 0;
+    InitialValues initial;
+    data::StepShape step_shape;                  // global batch and sequence length
+    std::int64_t micro_batch = 1, gradient_accumulation = 1;
+    std::optional<schedule::ArenaPlan> arena;    // planned offsets
+    std::vector<double> synthetic_seconds;       // by op; not empty = kernels take this long instead of computing
+    double timeout_seconds = 120;
+    std::optional<Fault> fault;
+    bool check_numerics = false;                 // every kernel's outputs are looked at
+    std::function<void(const StepResult&)> on_step;
+    /// Called by the communication thread when the host thread cannot end the rank itself (it hangs); must not return to normal work.
+    std::function<void(const std::string&)> on_stuck;
+    const std::atomic<bool>* interrupted = nullptr;   // checked between steps
+};
+
+struct RankResult {
+    trace::RankTrace trace;
+    std::vector<StepResult> steps;
+    std::vector<FinalParameter> final_parameters; // this rank's parts
+    std::int64_t peak_bytes = 0, end_bytes = 0;  // handed out by the device
+    bool interrupted = false;
+};
+
+/// Throws what failed, with step and op in the text; peers have then been told. VerificationError for a NaN loss.
+[[nodiscard]] RankResult execute_rank(const schedule::Schedule& schedule, std::int64_t rank, RankResources resources, const ExecuteOptions& options);
+
+}  // namespace zerosim::exec

@@ -1,0 +1,61 @@
+// Interpreter: one rank's host thread. Walks the program in issue order: allocates, launches kernels, posts collectives, waits.
+// The compute stream of a host device runs on this thread itself, so a kernel costs no hand-over; communication streams run on the
+// CommunicationThread. Made by execute_rank. Does not know strategies.
+#pragma once
+
+#include "exec/communication_thread.hpp"
+#include "exec/execute.hpp"
+#include "exec/rank_memory.hpp"
+
+#include <vector>
+
+namespace zerosim::exec {
+
+class Interpreter {
+public:
+    Interpreter(const schedule::Schedule& schedule, std::int64_t rank, RankResources resources, const ExecuteOptions& options,
+                CommunicationThread& communication);
+
+    /// Runs one segment as step `step` (0 = init).
+    void run(schedule::Segment segment, int step);
+    [[nodiscard]] StepResult step_result(int step) const;
+    [[nodiscard]] trace::RankTrace take_trace();
+    [[nodiscard]] const RankMemory& memory() const { return memory_; }
+
+private:
+    void execute(std::size_t index, const schedule::Op& op);
+    void wait_for_deps(const schedule::Op& op);
+    void allocate(const schedule::Op& op);
+    void release(const schedule::Op& op);
+    void input(const schedule::Op& op);
+    void initialize(const schedule::Op& op);
+    void fill_range(const device::TensorView& view, std::uint32_t range);
+    void kernel(std::size_t index, const schedule::Op& op);
+    void synthetic(std::size_t index, const schedule::Op& op);
+    void copy(std::size_t index, const schedule::Op& op);
+    void collective(std::size_t index, const schedule::Op& op);
+    void post(CommunicationTask task, const schedule::Op& op);
+    void inject(std::size_t index);
+    void find_scalars();
+    [[nodiscard]] bool on_communication_stream(const schedule::Op& op) const;
+    [[nodiscard]] bool has_communication(const schedule::Op& op) const;
+
+    const schedule::Schedule& schedule_;
+    const schedule::Program& program_;
+    std::int64_t rank_;
+    RankResources resources_;
+    const ExecuteOptions& options_;
+    CommunicationThread& communication_;
+    RankMemory memory_;
+    int step_ = 0;
+    std::int64_t now_ = 0;                       // last clock reading
+    trace::OpTime* time_ = nullptr;              // row of the op being executed; null: no trace
+    trace::RankTrace trace_;
+    std::vector<device::TensorView> views_;
+    std::vector<std::int32_t> tokens_, targets_;
+    std::vector<float> values_;
+    TensorId loss_, norm_, skip_;
+    std::int64_t step_nanoseconds_ = 0;
+};
+
+}  // namespace zerosim::exec

@@ -1,0 +1,131 @@
+#include "cli/subprocess.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <system_error>
+
+#include <fmt/format.h>
+
+namespace zerosim::testing {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Pipe {
+    int read_end = -1, write_end = -1;
+    Pipe() {
+        std::array<int, 2> ends{};
+        if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe2");
+        read_end = ends[0];
+        write_end = ends[1];
+    }
+    ~Pipe() {
+        close_read();
+        close_write();
+    }
+    Pipe(const Pipe&) = delete;
+    Pipe& operator=(const Pipe&) = delete;
+    void close_read() { close_end(read_end); }
+    void close_write() { close_end(write_end); }
+
+private:
+    static void close_end(int& end) {
+        if (end >= 0) ::close(end);
+        end = -1;
+    }
+};
+
+/// In the child: a process group of its own (so that mpirun's ranks die with it), no stdin, output into the pipes.
+[[noreturn]] void become(const std::vector<std::string>& command, const ProgramOptions& options, int output, int errors) {
+    ::setpgid(0, 0);
+    const int null = ::open("/dev/null", O_RDONLY);
+    if (null < 0 || ::dup2(null, 0) < 0 || ::dup2(output, 1) < 0 || ::dup2(errors, 2) < 0) ::_exit(127);
+    if (!options.directory.empty() && ::chdir(options.directory.c_str()) != 0) ::_exit(127);
+    for (const auto& [name, value] : options.environment) ::setenv(name.c_str(), value.c_str(), 1);
+    std::vector<char*> arguments;
+    for (const auto& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
+    arguments.push_back(nullptr);
+    ::execvp(arguments[0], arguments.data());
+    ::_exit(127);
+}
+
+/// Appends what can be read; false at the end of the stream.
+bool drain(int descriptor, std::string& text) {
+    std::array<char, 65536> buffer;
+    const ssize_t count = ::read(descriptor, buffer.data(), buffer.size());
+    if (count > 0) text.append(buffer.data(), static_cast<std::size_t>(count));
+    return count > 0 || (count < 0 && errno == EINTR);
+}
+
+/// Reads both streams until they end or the time is up; true if they ended.
+bool collect(Pipe& output, Pipe& errors, Outcome& outcome, Clock::time_point deadline) {
+    std::array<pollfd, 2> streams{pollfd{output.read_end, POLLIN, 0}, pollfd{errors.read_end, POLLIN, 0}};
+    while (streams[0].fd >= 0 || streams[1].fd >= 0) {
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+        if (left <= 0) return false;
+        if (::poll(streams.data(), streams.size(), static_cast<int>(left)) < 0 && errno != EINTR) return false;
+        if (streams[0].revents != 0 && !drain(output.read_end, outcome.output)) streams[0].fd = -1;
+        if (streams[1].revents != 0 && !drain(errors.read_end, outcome.errors)) streams[1].fd = -1;
+    }
+    return true;
+}
+
+}  // namespace
+
+std::string Outcome::describe() const {
+    return fmt::format("exit code {}{}\nstdout: {}\nstderr: {}\n", exit_code, timed_out ? " (timed out)" : "", output, errors);
+}
+
+Outcome run_program(const std::vector<std::string>& command, const ProgramOptions& options) {
+    Pipe output, errors;
+    const auto begin = Clock::now();
+    const pid_t child = ::fork();
+    if (child < 0) throw std::system_error(errno, std::generic_category(), "fork");
+    if (child == 0) become(command, options, output.write_end, errors.write_end);
+    ::setpgid(child, child);
+    output.close_write();
+    errors.close_write();
+
+    Outcome outcome;
+    outcome.timed_out = !collect(output, errors, outcome, begin + options.timeout);
+    if (outcome.timed_out) ::kill(-child, SIGKILL);
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    outcome.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    outcome.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    return outcome;
+}
+
+std::string zerosim_path() { return ZEROSIM_PROGRAM; }
+
+Outcome run_zerosim(const std::vector<std::string>& arguments, const ProgramOptions& options) {
+    std::vector<std::string> command{zerosim_path()};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    return run_program(command, options);
+}
+
+Outcome mpirun_zerosim(int ranks, const std::vector<std::string>& arguments, const ProgramOptions& options) {
+    std::vector<std::string> command{"mpirun", "-n", std::to_string(ranks), zerosim_path()};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    // As launch/mpirun-env.sh, for tests that are started without it. ASan: Open MPI's plug-ins leak at exit.
+    ProgramOptions with{options};
+    with.environment.insert({{"OMPI_MCA_rmaps_base_oversubscribe", "1"},
+                             {"OMPI_MCA_hwloc_base_binding_policy", "none"},
+                             {"OMPI_MCA_mpi_yield_when_idle", "1"},
+                             {"OMPI_MCA_btl", "self,vader"},
+                             {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"},
+                             {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+                             {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+                             {"ASAN_OPTIONS", "detect_leaks=0"}});
+    return run_program(command, with);
+}
+
+}  // namespace zerosim::testing

@@ -1,0 +1,65 @@
+// What a user who mistypes sees: the offending word, the nearest valid one, exit code 2, nothing on stdout.
+#include "cli/subprocess.hpp"
+
+#include <algorithm>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace zerosim::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+/// One mistake: exit code 2, an error that holds every one of `words`, stdout left clean.
+void expect_usage_error(const std::vector<std::string>& arguments, const std::vector<std::string>& words) {
+    const auto outcome = run_zerosim(arguments);
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.describe();
+    EXPECT_THAT(outcome.output, IsEmpty());
+    for (const auto& word : words) EXPECT_THAT(outcome.errors, HasSubstr(word));
+    EXPECT_THAT(outcome.errors, Not(HasSubstr("terminate called")));
+}
+
+TEST(Usage, VersionIsOneLineOnStdout) {
+    const auto outcome = run_zerosim({"--version"});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.describe();
+    EXPECT_THAT(outcome.output, AllOf(StartsWith("zerosim "), HasSubstr(ZEROSIM_PROJECT_VERSION)));
+    EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1);
+    EXPECT_THAT(outcome.errors, IsEmpty());
+}
+
+TEST(Usage, HelpNamesEveryCommand) {
+    const auto outcome = run_zerosim({"--help"});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.describe();
+    for (const char* command : {"run", "simulate", "compare", "calibrate", "list", "show", "doctor"})
+        EXPECT_THAT(outcome.output, HasSubstr(command));
+}
+
+TEST(Usage, NoCommandIsAnError) { expect_usage_error({}, {"run", "simulate"}); }
+TEST(Usage, UnknownCommandGetsTheNearest) { expect_usage_error({"simulat"}, {"simulat", "simulate"}); }
+TEST(Usage, UnknownOptionGetsTheNearest) {
+    expect_usage_error({"show", "--strategy.zero-stag", "3"}, {"strategy.zero-stag", "strategy.zero-stage"});
+}
+TEST(Usage, AbbreviatedOptionIsUnknown) { expect_usage_error({"show", "--strategy.zero", "3"}, {"unknown", "strategy.zero"}); }
+TEST(Usage, UnknownModelGetsTheNearest) { expect_usage_error({"show", "--model", "gpt2-124"}, {"gpt2-124", "gpt2-124m"}); }
+TEST(Usage, UnknownValueNamesTheValidOnes) {
+    expect_usage_error({"show", "--train.precision", "bf16-mixd"}, {"bf16-mixd", "bf16-mixed"});
+}
+TEST(Usage, NegativeCountIsRefused) { expect_usage_error({"show", "--ranks", "-4"}, {"ranks", "-4"}); }
+TEST(Usage, StageOutOfRangeIsRefused) { expect_usage_error({"show", "--strategy.zero-stage", "4"}, {"zero-stage", "4"}); }
+TEST(Usage, MissingScenarioFileIsNamed) {
+    expect_usage_error({"show", "configs/scenarios/no-such.cfg"}, {"configs/scenarios/no-such.cfg"});
+}
+
+TEST(Usage, UnknownEnvironmentVariableIsOnlyAWarning) {
+    const auto outcome = run_zerosim({"show", "--model", "gpt-mini"}, {.environment = {{"ZEROSIM_NO_SUCH_KEY", "1"}}});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.describe();
+    EXPECT_THAT(outcome.errors, HasSubstr("ZEROSIM_NO_SUCH_KEY"));
+}
+
+}  // namespace
+}  // namespace zerosim::testing
