@@ -11,4 +11,4 @@ std::string log_line(const LogOrigin& origin, LogLevel level, std::string_view t
     return fmt::format("zerosim: [rank {}/{}{}] {}{}", origin.rank, origin.ranks, host, mark, text);
 }
 
-}  // namespace zerosim
+} // namespace zerosim

@@ -35,4 +35,4 @@ private:
     Sink sink_;
 };
 
-}  // namespace zerosim
+} // namespace zerosim

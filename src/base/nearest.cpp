@@ -47,4 +47,4 @@ std::string did_you_mean(std::string_view name, std::span<const std::string> can
     return found ? "; did you mean '" + *found + "'?" : std::string();
 }
 
-}  // namespace zerosim
+} // namespace zerosim

@@ -20,4 +20,4 @@ namespace zerosim {
 /// "; did you mean 'x'?" or "" - to append to an error.
 [[nodiscard]] std::string did_you_mean(std::string_view name, std::span<const std::string> candidates);
 
-}  // namespace zerosim
+} // namespace zerosim

@@ -30,7 +30,7 @@ std::string format_scaled(double value, std::span<const Unit> units) {
     return fmt::format("{:.{}f} {}", scaled, decimals, chosen->name);
 }
 
-}  // namespace
+} // namespace
 
 std::string format_bytes(double bytes) {
     static constexpr std::array<Unit, 4> units{{{0x1p40, "TiB"}, {0x1p30, "GiB"}, {0x1p20, "MiB"}, {0x1p10, "KiB"}}};
@@ -73,14 +73,29 @@ std::optional<std::int64_t> parse_integer(std::string_view text) {
     if (error == std::errc{} && end == text.data() + text.size()) return value;
     if (text.find_first_of("eE") == std::string_view::npos) return std::nullopt;
     const auto real = parse_real(text);
-    if (!real || *real != std::floor(*real) || std::abs(*real) > 0x1p53) return std::nullopt;   // exact in a double
+    if (!real || *real != std::floor(*real) || std::abs(*real) > 0x1p53) return std::nullopt; // exact in a double
     return static_cast<std::int64_t>(*real);
 }
 
 std::optional<std::int64_t> parse_bytes(std::string_view text) {
     static constexpr std::array<std::pair<std::string_view, double>, 17> suffixes{{
-        {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}, {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9},
-        {"TB", 1e12}, {"k", 0x1p10}, {"K", 0x1p10}, {"M", 0x1p20}, {"G", 0x1p30}, {"T", 0x1p40}, {"m", 0x1p20}, {"g", 0x1p30}, {"B", 1.0},
+        {"KiB", 0x1p10},
+        {"MiB", 0x1p20},
+        {"GiB", 0x1p30},
+        {"TiB", 0x1p40},
+        {"kB", 1e3},
+        {"KB", 1e3},
+        {"MB", 1e6},
+        {"GB", 1e9},
+        {"TB", 1e12},
+        {"k", 0x1p10},
+        {"K", 0x1p10},
+        {"M", 0x1p20},
+        {"G", 0x1p30},
+        {"T", 0x1p40},
+        {"m", 0x1p20},
+        {"g", 0x1p30},
+        {"B", 1.0},
     }};
     double scale = 1;
     for (const auto& [suffix, factor] : suffixes) {
@@ -102,4 +117,4 @@ std::optional<bool> parse_boolean(std::string_view text) {
     return std::nullopt;
 }
 
-}  // namespace zerosim
+} // namespace zerosim

@@ -10,11 +10,11 @@
 
 namespace zerosim {
 
-[[nodiscard]] std::string format_bytes(double bytes);                // "1.50 GiB", "512 B"
-[[nodiscard]] std::string format_seconds(double seconds);            // "12.3 ms", "4.5 us"
-[[nodiscard]] std::string format_rate(double bytes_per_second);      // "1.23 GB/s"
-[[nodiscard]] std::string format_flops(double flops_per_second);     // "1.23 TFLOP/s"
-[[nodiscard]] std::string format_count(std::int64_t count);          // "124,439,808"
+[[nodiscard]] std::string format_bytes(double bytes);            // "1.50 GiB", "512 B"
+[[nodiscard]] std::string format_seconds(double seconds);        // "12.3 ms", "4.5 us"
+[[nodiscard]] std::string format_rate(double bytes_per_second);  // "1.23 GB/s"
+[[nodiscard]] std::string format_flops(double flops_per_second); // "1.23 TFLOP/s"
+[[nodiscard]] std::string format_count(std::int64_t count);      // "124,439,808"
 
 // The whole text must be the number; nullopt otherwise.
 /// An integer, also as 5e8 or 1e3 (DeepSpeed files write sizes so); not 1.5.
@@ -26,4 +26,4 @@ namespace zerosim {
 /// true | false.
 [[nodiscard]] std::optional<bool> parse_boolean(std::string_view text);
 
-}  // namespace zerosim
+} // namespace zerosim

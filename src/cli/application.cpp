@@ -23,20 +23,31 @@ using config::Command;
 struct CommandRow {
     Command command;
     int (*function)(const Invocation&);
-    std::string_view arguments;      // positional
+    std::string_view arguments; // positional
     std::string_view summary;
     std::string_view example;
 };
 
 constexpr std::array kCommands{
-    CommandRow{Command::list, command_list, "[models|clusters|scenarios|kernels]", "name the presets, or the kernels a schedule can hold", "zerosim list models"},
-    CommandRow{Command::show, command_show, "[SCENARIO]", "print every value with its origin, the planned operations, or who owns what",
+    CommandRow{Command::collectives, command_collectives, "",
+               "time and check collectives: nccl-tests' table, measured or predicted",
+               "mpirun -np 4 zerosim collectives --kind all-gather --minimum-bytes 1K"},
+    CommandRow{Command::calibrate, command_calibrate, "", "measure this machine and store it as the cluster 'local'",
+               "mpirun -np 4 zerosim calibrate"},
+    CommandRow{Command::report, command_report, "RESULT.json", "render a stored result again",
+               "zerosim report result.json --format csv"},
+    CommandRow{Command::list, command_list, "[models|clusters|scenarios|kernels]",
+               "name the presets, or the kernels a schedule can hold", "zerosim list models"},
+    CommandRow{Command::show, command_show, "[SCENARIO]",
+               "print every value with its origin, the planned operations, or who owns what",
                "zerosim show --model gpt2-124m --ranks 4 --strategy.zero-stage 3 --partition"},
-    CommandRow{Command::doctor, command_doctor, "", "say what this build and this machine can do, and what is missing", "zerosim doctor"},
+    CommandRow{Command::doctor, command_doctor, "", "say what this build and this machine can do, and what is missing",
+               "zerosim doctor"},
 };
 
 const CommandRow* find_command(std::string_view text) {
-    const auto found = std::find_if(kCommands.begin(), kCommands.end(), [&](const CommandRow& row) { return name(row.command) == text; });
+    const auto found =
+        std::find_if(kCommands.begin(), kCommands.end(), [&](const CommandRow& row) { return name(row.command) == text; });
     return found == kCommands.end() ? nullptr : &*found;
 }
 
@@ -48,19 +59,22 @@ const CommandRow& require_command(const std::string& text) {
 }
 
 std::string overview() {
-    std::string text = "usage: zerosim COMMAND [options]\n\nDistributed training under ZeRO 0 to 3: plan it, simulate it, run it, see what every device holds and sends.\n\n";
+    std::string text =
+        "usage: zerosim COMMAND [options]\n\nDistributed training under ZeRO 0 to 3: plan it, simulate it, run it, see what "
+        "every device holds and sends.\n\n";
     for (const CommandRow& row : kCommands) text += fmt::format("  {:<12} {}\n", name(row.command), row.summary);
-    text += "\n  help COMMAND options of a command, with defaults\n  --version    the version\n\n"
-            "Options may also be given as ZEROSIM_... variables (ZEROSIM_TRAIN_STEPS for --train.steps) and in a scenario file\n"
-            "([train], then steps = 5). The command line wins over variables, these over the file, and the file over presets.\n";
+    text +=
+        "\n  help COMMAND options of a command, with defaults\n  --version    the version\n\n"
+        "Options may also be given as ZEROSIM_... variables (ZEROSIM_TRAIN_STEPS for --train.steps) and in a scenario file\n"
+        "([train], then steps = 5). The command line wins over variables, these over the file, and the file over presets.\n";
     return text;
 }
 
 std::string help_of(const CommandRow& row) {
     std::ostringstream options;
     options << config::describe_options(row.command);
-    return fmt::format("usage: zerosim {} {}{}[options]\n\n{}.\n\nexample: {}\n{}", name(row.command), row.arguments, row.arguments.empty() ? "" : " ",
-                       row.summary, row.example, options.str());
+    return fmt::format("usage: zerosim {} {}{}[options]\n\n{}.\n\nexample: {}\n{}", name(row.command), row.arguments,
+                       row.arguments.empty() ? "" : " ", row.summary, row.example, options.str());
 }
 
 std::map<std::string, std::string> environment_map(const char* const* environment) {
@@ -97,7 +111,7 @@ int dispatch(const std::vector<std::string>& words, const char* const* environme
     return row.function({row.command, arguments, environment_map(environment), config::default_search_paths()});
 }
 
-}  // namespace
+} // namespace
 
 std::string version_line() { return "zerosim " ZEROSIM_VERSION; }
 
@@ -105,13 +119,15 @@ Failure describe_failure(const std::exception_ptr& error) {
     try {
         std::rethrow_exception(error);
     } catch (const BugError& bug) {
-        return {static_cast<int>(bug.code()), fmt::format("{}\n  hint: this is a bug in zerosim; please report it with the command line", bug.what())};
+        return {static_cast<int>(bug.code()),
+                fmt::format("{}\n  hint: this is a bug in zerosim; please report it with the command line", bug.what())};
     } catch (const Error& known) {
         return {static_cast<int>(known.code()), known.what()};
     } catch (const std::bad_alloc&) {
         return {static_cast<int>(ExitCode::environment), "not enough memory"};
     } catch (const std::exception& other) {
-        return {static_cast<int>(ExitCode::bug), fmt::format("{}\n  hint: this is a bug in zerosim; please report it with the command line", other.what())};
+        return {static_cast<int>(ExitCode::bug),
+                fmt::format("{}\n  hint: this is a bug in zerosim; please report it with the command line", other.what())};
     }
 }
 
@@ -133,4 +149,4 @@ int run_application(int count, const char* const* words, const char* const* envi
     }
 }
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

@@ -19,4 +19,4 @@ struct Failure {
 /// Runs the subcommand that the words name, prints what goes wrong, returns the exit code.
 int run_application(int count, const char* const* words, const char* const* environment);
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

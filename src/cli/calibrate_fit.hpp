@@ -15,10 +15,10 @@ namespace zerosim::cli {
 void fit_kernels(cluster::Cluster& cluster, const std::vector<KernelSample>& samples, int ranks);
 
 /// Sets latency and bandwidth of the node's links and the reduction rate: those that make cost::collective_seconds nearest to the
-/// measured times, in the sum of squared relative errors, none negative. Needs two ranks.
+/// measured times by ratio (half is as wrong as double), none negative. Needs two ranks.
 void fit_collectives(cluster::Cluster& cluster, const std::vector<CollectiveSample>& samples, int ranks);
 
 /// Model over measured, of a sample.
 [[nodiscard]] double predicted_ratio(const cluster::Cluster& cluster, const CollectiveSample& sample, int ranks);
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

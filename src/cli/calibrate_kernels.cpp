@@ -44,7 +44,7 @@ public:
 
     void time(Resource resource, std::string what, double work, const std::function<void()>& once) {
         using Clock = std::chrono::steady_clock;
-        constexpr double kLongEnough = 1e-3;   // of one sample: three orders above the clock's own cost and a barrier's skew
+        constexpr double kLongEnough = 1e-3; // of one sample: three orders above the clock's own cost and a barrier's skew
         const auto seconds_of = [&](int calls) {
             rank_.barrier();
             const auto begin = Clock::now();
@@ -52,24 +52,27 @@ public:
             return std::chrono::duration<double>(Clock::now() - begin).count() / calls;
         };
         (void)seconds_of(1);
-        const std::vector<double> first = rank_.gather({seconds_of(1)});   // the same count on every rank
+        const std::vector<double> first = rank_.gather({seconds_of(1)}); // the same count on every rank
         const double typical = *std::max_element(first.begin(), first.end());
         const int calls = std::clamp(static_cast<int>(kLongEnough / std::max(typical, 1e-9)), 1, 100'000);
         std::vector<double> mine;
         for (int i = 0; i < repeats_; ++i) mine.push_back(seconds_of(calls));
         const std::vector<double> all = rank_.gather(mine);
-        samples.push_back({resource, std::move(what), work, percentile(all, 0.5), percentile(all, 0.1), percentile(all, 0.9)});
+        samples.push_back({resource, std::move(what), work, 0, percentile(all, 0.5), percentile(all, 0.1), percentile(all, 0.9)});
     }
 
-    void time_kernel(Resource resource, std::string what, Kernel kernel, const Attributes& attributes, const Operands& operands, double work) {
+    void time_kernel(Resource resource, std::string what, Kernel kernel, const Attributes& attributes, const Operands& operands,
+                     double work) {
         const device::KernelCall call{kernel, attributes, operands.views(), {}, {0, 1, 0, &workers_}};
         time(resource, std::move(what), work, [&] { device::host::run_kernel(call); });
     }
 
     void workspace(Operands& operands, Kernel kernel, const Attributes& attributes, DType type) const {
         const std::int64_t bytes = kernel::workspace_bytes(kernel, attributes, type, kernel::Library::host, threads_);
-        if (bytes > 0) operands.add(1, bytes / 4, DType::fp32);
-        else operands.absent();
+        if (bytes > 0)
+            operands.add(1, bytes / 4, DType::fp32);
+        else
+            operands.absent();
     }
 
     device::Workers& workers() { return workers_; }
@@ -92,9 +95,11 @@ void time_linear(Bench& bench, std::int64_t tokens, std::int64_t in, std::int64_
     operands.absent();
     bench.workspace(operands, Kernel::linear_forward, attributes, type);
     operands.add(tokens, out, type);
-    const Resource resource = type == DType::fp32 ? Resource::gemm_fp32 : type == DType::bf16 ? Resource::gemm_bf16 : Resource::gemm_fp16;
-    bench.time_kernel(resource, fmt::format("linear {} x {} x {} {}", tokens, in, out, name(type)), Kernel::linear_forward, attributes, operands,
-                      kernel::work(Kernel::linear_forward, attributes, type).matrix_flops);
+    const Resource resource = type == DType::fp32   ? Resource::gemm_fp32
+                              : type == DType::bf16 ? Resource::gemm_bf16
+                                                    : Resource::gemm_fp16;
+    bench.time_kernel(resource, fmt::format("linear {} x {} x {} {}", tokens, in, out, name(type)), Kernel::linear_forward,
+                      attributes, operands, kernel::work(Kernel::linear_forward, attributes, type).matrix_flops);
 }
 
 void time_attention(Bench& bench, bool backward) {
@@ -106,14 +111,17 @@ void time_attention(Bench& bench, bool backward) {
     attributes.head_dim = 64;
     const std::int64_t width = 12 * 64;
     const Kernel kernel = backward ? Kernel::attention_backward : Kernel::attention_forward;
+    const kernel::Work work = kernel::work(kernel, attributes, DType::fp32);
     Operands operands;
-    for (int i = 0; i < (backward ? 5 : 3); ++i) operands.add(512, width, DType::fp32);   // d_out, q, k, v, out | q, k, v
-    if (backward) operands.add(512, 12, DType::fp32);                                     // log_sum_exp
+    for (int i = 0; i < (backward ? 5 : 3); ++i) operands.add(512, width, DType::fp32); // d_out, q, k, v, out | q, k, v
+    if (backward) operands.add(512, 12, DType::fp32);                                   // log_sum_exp
     bench.workspace(operands, kernel, attributes, DType::fp32);
-    for (int i = 0; i < (backward ? 3 : 1); ++i) operands.add(512, width, DType::fp32);   // d_q, d_k, d_v | out
+    for (int i = 0; i < (backward ? 3 : 1); ++i) operands.add(512, width, DType::fp32); // d_q, d_k, d_v | out
     if (!backward) operands.add(512, 12, DType::fp32);
-    bench.time_kernel(Resource::attention, fmt::format("attention {}, 512 tokens, 12 heads of 64", backward ? "backward" : "forward"), kernel,
-                      attributes, operands, kernel::work(kernel, attributes, DType::fp32).matrix_flops);
+    bench.time_kernel(Resource::attention,
+                      fmt::format("attention {}, 512 tokens, 12 heads of 64", backward ? "backward" : "forward"), kernel,
+                      attributes, operands, work.matrix_flops);
+    bench.samples.back().vector_work = work.flops - work.matrix_flops;
 }
 
 /// Kernels that are neither GEMM nor pure traffic, on tensors that fit in a second-level cache.
@@ -137,24 +145,25 @@ void time_vector(Bench& bench) {
     wide(gelu_backward, 3);
     time(Kernel::gelu_backward, gelu_backward);
     wide(norm, 1);
-    for (int i = 0; i < 2; ++i) norm.add(1, 768, DType::fp32);    // weight, bias
+    for (int i = 0; i < 2; ++i) norm.add(1, 768, DType::fp32); // weight, bias
     wide(norm, 1);
-    for (int i = 0; i < 2; ++i) norm.add(1, 128, DType::fp32);    // mean, rstd
+    for (int i = 0; i < 2; ++i) norm.add(1, 128, DType::fp32); // mean, rstd
     time(Kernel::layer_norm_forward, norm);
     wide(loss, 1);
-    loss.add(1, 128, DType::int32);                               // targets: all 0
+    loss.add(1, 128, DType::int32); // targets: all 0
     loss.add(1, 128, DType::fp32);
     loss.add(1, 1, DType::fp64);
     time(Kernel::cross_entropy_forward, loss);
 }
 
 void time_memory(Bench& bench) {
-    constexpr std::int64_t kRows = 1024, kColumns = 8192;   // 32 MiB a tensor
+    constexpr std::int64_t kRows = 1024, kColumns = 8192; // 32 MiB a tensor
     Operands operands;
     for (int i = 0; i < 3; ++i) operands.add(kRows, kColumns, DType::fp32);
     const auto views = operands.views();
     const double bytes = static_cast<double>(kRows * kColumns * 4);
-    bench.time(Resource::memory, "copy of 32 MiB", 2 * bytes, [&] { device::host::copy(&bench.workers(), views[0], views[1], false); });
+    bench.time(Resource::memory, "copy of 32 MiB", 2 * bytes,
+               [&] { device::host::copy(&bench.workers(), views[0], views[1], false); });
     Attributes attributes;
     attributes.tokens = kRows;
     attributes.out = kColumns;
@@ -170,7 +179,7 @@ void time_overhead(Bench& bench) {
     bench.time_kernel(Resource::overhead, "add of 16 elements", Kernel::add, attributes, operands, 0);
 }
 
-}  // namespace
+} // namespace
 
 std::vector<KernelSample> measure_kernels(TeamRank& rank, int threads, int repeats) {
     // Shapes of GPT-2 124M's and gpt-mini's layers (configs/models): attention output, feed-forward up and down, a small model's.
@@ -185,4 +194,4 @@ std::vector<KernelSample> measure_kernels(TeamRank& rank, int threads, int repea
     return std::move(bench.samples);
 }
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

@@ -16,13 +16,14 @@ enum class Resource : std::uint8_t { gemm_fp32, gemm_bf16, gemm_fp16, attention,
 
 struct KernelSample {
     Resource resource{};
-    std::string what;                 // "linear 1024 x 768 x 3072 fp32"
-    double work = 0;                  // FLOPs or bytes; 0 for overhead
-    double seconds = 0;               // median over ranks and repeats
-    double low_seconds = 0, high_seconds = 0;   // 10th and 90th percentile
+    std::string what;                         // "linear 1024 x 768 x 3072 fp32"
+    double work = 0;                          // FLOPs or bytes; 0 for overhead
+    double vector_work = 0;                   // attention: FLOPs of its softmax, beside those of its products
+    double seconds = 0;                       // median over ranks and repeats
+    double low_seconds = 0, high_seconds = 0; // 10th and 90th percentile
 };
 
 /// Called on every rank at once; the result is the same on all. `threads` of a rank.
 [[nodiscard]] std::vector<KernelSample> measure_kernels(TeamRank& rank, int threads, int repeats);
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

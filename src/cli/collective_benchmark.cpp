@@ -27,7 +27,11 @@ void store(DType type, std::byte* buffer, std::int64_t index, double value) {
 /// Buffers and call of one rank.
 struct Exercise {
     Exercise(const CollectiveCase& what, const TeamRank& rank)
-        : kind(what.kind), type(what.type), rank_index(rank.rank()), ranks(rank.size()), count(call_count(kind, type, what.bytes, ranks)) {
+        : kind(what.kind),
+          type(what.type),
+          rank_index(rank.rank()),
+          ranks(rank.size()),
+          count(call_count(kind, type, what.bytes, ranks)) {
         const bool reduces = kind == CollectiveKind::all_reduce || kind == CollectiveKind::reduce_scatter;
         sent = kind == CollectiveKind::reduce_scatter || kind == CollectiveKind::all_to_all ? count * ranks : count;
         received = kind == CollectiveKind::all_gather || kind == CollectiveKind::all_to_all ? count * ranks : count;
@@ -56,7 +60,7 @@ struct Exercise {
     }
 
     std::int64_t wrong() const {
-        if (kind == CollectiveKind::broadcast && rank_index == 0) return 0;   // the root's receive buffer is not written
+        if (kind == CollectiveKind::broadcast && rank_index == 0) return 0; // the root's receive buffer is not written
         std::int64_t differing = 0;
         std::byte must[8];
         const std::int64_t size = size_of(type);
@@ -82,7 +86,7 @@ double seconds_of_one(TeamRank& rank, const comm::CollectiveCall& call) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-}  // namespace
+} // namespace
 
 double percentile(std::vector<double> samples, double fraction) {
     if (samples.empty()) return 0.0;
@@ -98,7 +102,7 @@ std::int64_t call_count(CollectiveKind kind, DType type, std::int64_t bytes, std
 }
 
 CollectiveSample measure_collective(TeamRank& rank, const CollectiveCase& what) {
-    constexpr int kWarmUps = 3;   // page faults, and the communicator's own buffers
+    constexpr int kWarmUps = 3; // page faults, and the communicator's own buffers
     Exercise exercise(what, rank);
     std::vector<double> mine;
     for (int i = 0; i < kWarmUps; ++i) (void)seconds_of_one(rank, exercise.call);
@@ -111,7 +115,8 @@ CollectiveSample measure_collective(TeamRank& rank, const CollectiveCase& what) 
     double wrong = 0;
     for (const double of_rank : rank.gather({static_cast<double>(exercise.wrong())})) wrong += of_rank;
 
-    CollectiveSample sample{what.kind, what.type, comm::message_bytes(what.kind, exercise.count, what.type, rank.size()), 0, 0, 0, 0, 0};
+    CollectiveSample sample{what.kind, what.type, comm::message_bytes(what.kind, exercise.count, what.type, rank.size()), 0, 0, 0,
+                            0,         0};
     sample.count = sample.bytes / size_of(what.type);
     sample.seconds = percentile(slowest, 0.5);
     sample.low_seconds = percentile(slowest, 0.1);
@@ -120,4 +125,4 @@ CollectiveSample measure_collective(TeamRank& rank, const CollectiveCase& what) 
     return sample;
 }
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

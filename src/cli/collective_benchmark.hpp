@@ -15,18 +15,18 @@ namespace zerosim::cli {
 struct CollectiveCase {
     CollectiveKind kind{};
     DType type = DType::fp32;
-    std::int64_t bytes = 0;        // asked; the message is the largest that divides
+    std::int64_t bytes = 0; // asked; the message is the largest that divides
     int repeats = 30;
 };
 
 struct CollectiveSample {
     CollectiveKind kind{};
     DType type = DType::fp32;
-    std::int64_t bytes = 0;        // message: count * dtype size of the larger buffer
-    std::int64_t count = 0;        // elements, nccl-tests' count: of the larger buffer
-    double seconds = 0;            // median of the repeats, each the slowest rank's
-    double low_seconds = 0, high_seconds = 0;   // 10th and 90th percentile
-    std::int64_t wrong = 0;        // elements of all ranks that differ from what they must be
+    std::int64_t bytes = 0;                   // message: count * dtype size of the larger buffer
+    std::int64_t count = 0;                   // elements, nccl-tests' count: of the larger buffer
+    double seconds = 0;                       // median of the repeats, each the slowest rank's
+    double low_seconds = 0, high_seconds = 0; // 10th and 90th percentile
+    std::int64_t wrong = 0;                   // elements of all ranks that differ from what they must be
     [[nodiscard]] double algbw() const { return seconds > 0 ? static_cast<double>(bytes) / seconds : 0.0; }
     [[nodiscard]] double busbw(int ranks) const { return algbw() * ring_factor(kind, ranks); }
 };
@@ -40,4 +40,4 @@ struct CollectiveSample {
 /// Value at `fraction` of the sorted samples, interpolated.
 [[nodiscard]] double percentile(std::vector<double> samples, double fraction);
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

@@ -20,7 +20,7 @@ constexpr CollectiveKind kKinds[] = {CollectiveKind::all_reduce, CollectiveKind:
 
 struct Request {
     std::vector<CollectiveCase> cases;
-    std::int64_t ranks = 0;          // 0 = not given
+    std::int64_t ranks = 0; // 0 = not given
     bool predict = false;
     double timeout_seconds = 0;
 };
@@ -74,21 +74,25 @@ std::string table_text(const std::vector<CollectiveSample>& samples, int ranks, 
         if (kind != sample.kind) {
             kind = sample.kind;
             text += fmt::format("#\n# {}\n#\n", name(sample.kind));
-            text += fmt::format("#{:>11} {:>13} {:>9} {:>7} {:>11} {:>8} {:>8} {:>7}\n", "size", "count", "type", "redop", "time", "algbw", "busbw", "#wrong");
-            text += fmt::format("#{:>11} {:>13} {:>9} {:>7} {:>11} {:>8} {:>8} {:>7}\n", "(B)", "(elements)", "", "", "(us)", "(GB/s)", "(GB/s)", "");
+            text += fmt::format("#{:>11} {:>13} {:>9} {:>7} {:>11} {:>8} {:>8} {:>7}\n", "size", "count", "type", "redop", "time",
+                                "algbw", "busbw", "#wrong");
+            text += fmt::format("#{:>11} {:>13} {:>9} {:>7} {:>11} {:>8} {:>8}\n", "(B)", "(elements)", "", "", "(us)", "(GB/s)",
+                                "(GB/s)");
         }
-        text += fmt::format("{:>12} {:>13} {:>9} {:>7} {:>11.2f} {:>8.2f} {:>8.2f} {:>7}\n", sample.bytes, sample.count, name(sample.type),
-                            redop(sample.kind), sample.seconds * 1e6, sample.algbw() / 1e9, sample.busbw(ranks) / 1e9,
-                            predicted ? "N/A" : std::to_string(sample.wrong));
+        text += fmt::format("{:>12} {:>13} {:>9} {:>7} {:>11.2f} {:>8.2f} {:>8.2f} {:>7}\n", sample.bytes, sample.count,
+                            name(sample.type), redop(sample.kind), sample.seconds * 1e6, sample.algbw() / 1e9,
+                            sample.busbw(ranks) / 1e9, predicted ? "N/A" : std::to_string(sample.wrong));
     }
     return text;
 }
 
 std::string csv_text(const std::vector<CollectiveSample>& samples, int ranks, bool predicted) {
-    std::string text = "kind,ranks,bytes,count,type,redop,seconds,low_seconds,high_seconds,algbw_bytes_per_second,busbw_bytes_per_second,wrong\n";
+    std::string text =
+        "kind,ranks,bytes,count,type,redop,seconds,low_seconds,high_seconds,algbw_bytes_per_second,busbw_bytes_per_second,"
+        "wrong\n";
     for (const CollectiveSample& s : samples)
-        text += fmt::format("{},{},{},{},{},{},{:.9g},{:.9g},{:.9g},{:.9g},{:.9g},{}\n", name(s.kind), ranks, s.bytes, s.count, name(s.type),
-                            redop(s.kind), s.seconds, s.low_seconds, s.high_seconds, s.algbw(), s.busbw(ranks),
+        text += fmt::format("{},{},{},{},{},{},{:.9g},{:.9g},{:.9g},{:.9g},{:.9g},{}\n", name(s.kind), ranks, s.bytes, s.count,
+                            name(s.type), redop(s.kind), s.seconds, s.low_seconds, s.high_seconds, s.algbw(), s.busbw(ranks),
                             predicted ? "" : std::to_string(s.wrong));
     return text;
 }
@@ -96,16 +100,24 @@ std::string csv_text(const std::vector<CollectiveSample>& samples, int ranks, bo
 std::string json_text(const std::vector<CollectiveSample>& samples, int ranks, const std::string& origin, bool predicted) {
     ordered_json rows = ordered_json::array();
     for (const CollectiveSample& s : samples) {
-        ordered_json row{{"kind", name(s.kind)}, {"bytes", s.bytes}, {"count", s.count}, {"type", name(s.type)}, {"redop", redop(s.kind)},
-                         {"seconds", s.seconds}, {"low_seconds", s.low_seconds}, {"high_seconds", s.high_seconds},
-                         {"algbw_bytes_per_second", s.algbw()}, {"busbw_bytes_per_second", s.busbw(ranks)}};
+        ordered_json row{{"kind", name(s.kind)},
+                         {"bytes", s.bytes},
+                         {"count", s.count},
+                         {"type", name(s.type)},
+                         {"redop", redop(s.kind)},
+                         {"seconds", s.seconds},
+                         {"low_seconds", s.low_seconds},
+                         {"high_seconds", s.high_seconds},
+                         {"algbw_bytes_per_second", s.algbw()},
+                         {"busbw_bytes_per_second", s.busbw(ranks)}};
         if (!predicted) row["wrong"] = s.wrong;
         rows.push_back(std::move(row));
     }
     return ordered_json{{"schema_version", 1}, {"ranks", ranks}, {"origin", origin}, {"collectives", rows}}.dump(2) + "\n";
 }
 
-void write_samples(const config::Values& values, const std::vector<CollectiveSample>& samples, int ranks, const std::string& origin, bool predicted) {
+void write_samples(const config::Values& values, const std::vector<CollectiveSample>& samples, int ranks,
+                   const std::string& origin, bool predicted) {
     const config::Format format = config::format_of(values);
     write_result(values.text("output"), format == config::Format::json  ? json_text(samples, ranks, origin, predicted)
                                         : format == config::Format::csv ? csv_text(samples, ranks, predicted)
@@ -122,13 +134,14 @@ std::vector<std::string> with_long_names(std::vector<std::string> arguments) {
     return arguments;
 }
 
-}  // namespace
+} // namespace
 
 int command_collectives(const Invocation& invocation) {
     const config::Reading reading =
         config::read_values({invocation.command, with_long_names(invocation.arguments), invocation.environment});
     if (!reading.positionals.empty())
-        throw ConfigError(fmt::format("command line: collectives takes no '{}'; name a kind with --kind", reading.positionals.front()));
+        throw ConfigError(
+            fmt::format("command line: collectives takes no '{}'; name a kind with --kind", reading.positionals.front()));
     const Request request = request_of(reading.values);
     if (request.predict) {
         const cluster::Cluster cluster = config::load_cluster(reading.values.text("cluster"), invocation.paths);
@@ -136,7 +149,8 @@ int command_collectives(const Invocation& invocation) {
         std::vector<CollectiveSample> samples;
         for (const CollectiveCase& what : request.cases) samples.push_back(predict(what, ranks, cluster));
         print_remarks(reading.warnings, {});
-        write_samples(reading.values, samples, static_cast<int>(ranks), fmt::format("predicted for cluster '{}'", cluster.name), true);
+        write_samples(reading.values, samples, static_cast<int>(ranks), fmt::format("predicted for cluster '{}'", cluster.name),
+                      true);
         return 0;
     }
     RankTeam team(request.ranks, request.timeout_seconds);
@@ -150,11 +164,13 @@ int command_collectives(const Invocation& invocation) {
     if (!team.has_rank_zero()) return 0;
     print_remarks(reading.warnings, {});
     write_samples(reading.values, samples, team.size(),
-                  fmt::format("{}, out of place, median of {}, slowest rank", team.transport(), request.cases.front().repeats), false);
+                  fmt::format("{}, out of place, median of {}, slowest rank", team.transport(), request.cases.front().repeats),
+                  false);
     for (const CollectiveSample& sample : samples)
         if (sample.wrong > 0)
-            throw VerificationError(fmt::format("{} of {} bytes gave {} wrong elements", name(sample.kind), sample.bytes, sample.wrong));
+            throw VerificationError(
+                fmt::format("{} of {} bytes gave {} wrong elements", name(sample.kind), sample.bytes, sample.wrong));
     return 0;
 }
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

@@ -37,7 +37,8 @@ void examine_build(Findings& f) {
 #endif
     f.facts.emplace_back("CUDA", "none");
     f.missing.emplace_back("a CUDA device: this version runs on the CPU; clusters of GPUs can be simulated");
-    if (std::string_view(ZEROSIM_BLAS_NAME) == "reference") f.missing.emplace_back("BLAS: matrix products use slow loops; build with -DZEROSIM_BLAS=openblas");
+    if (std::string_view(ZEROSIM_BLAS_NAME) == "reference")
+        f.missing.emplace_back("BLAS: matrix products use slow loops; build with -DZEROSIM_BLAS=openblas");
 }
 
 void examine_machine(Findings& f, const Invocation& invocation) {
@@ -52,16 +53,18 @@ void examine_files(Findings& f, const config::SearchPaths& paths) {
     std::string folders;
     for (const auto& root : paths.configs) folders += (folders.empty() ? "" : ", ") + root.string();
     f.facts.emplace_back("configs", folders.empty() ? "none" : folders);
-    f.facts.emplace_back("presets", fmt::format("{} models, {} clusters, {} scenarios", paths.names("models").size(), config::cluster_names(paths).size(),
-                                                paths.names("scenarios").size()));
+    f.facts.emplace_back("presets", fmt::format("{} models, {} clusters, {} scenarios", paths.names("models").size(),
+                                                config::cluster_names(paths).size(), paths.names("scenarios").size()));
     const auto docs = paths.docs();
     f.facts.emplace_back("default text", docs ? docs->string() : "none");
-    if (paths.configs.empty()) f.missing.emplace_back("presets: no configs/ beside the program; install it whole or run it from its build folder");
+    if (paths.configs.empty())
+        f.missing.emplace_back("presets: no configs/ beside the program; install it whole or run it from its build folder");
     if (!docs) f.missing.emplace_back("the default text (docs/ beside configs/): give --train.data FILE");
     try {
         const bool measured = config::load_cluster("local", paths).measured;
         f.facts.emplace_back("cluster local", measured ? "measured on this machine" : "not measured");
-        if (!measured) f.missing.emplace_back("a measured cluster 'local': run zerosim calibrate, so that predictions are of this machine");
+        if (!measured)
+            f.missing.emplace_back("a measured cluster 'local': run zerosim calibrate, so that predictions are of this machine");
     } catch (const ConfigError& error) {
         f.missing.emplace_back(fmt::format("cluster 'local': {}", error.what()));
     }
@@ -82,11 +85,12 @@ std::string json_of(const Findings& f) {
     return json.dump(2) + "\n";
 }
 
-}  // namespace
+} // namespace
 
 int command_doctor(const Invocation& invocation) {
     const config::Reading reading = config::read_values(invocation.request());
-    if (!reading.positionals.empty()) throw ConfigError(fmt::format("command line: doctor takes no '{}'", reading.positionals.front()));
+    if (!reading.positionals.empty())
+        throw ConfigError(fmt::format("command line: doctor takes no '{}'", reading.positionals.front()));
     print_remarks(reading.warnings, {});
     const config::Format format = config::format_of(reading.values);
     if (format == config::Format::csv) throw ConfigError("command line: format 'csv' is not one of table, json for doctor");
@@ -98,4 +102,4 @@ int command_doctor(const Invocation& invocation) {
     return 0;
 }
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

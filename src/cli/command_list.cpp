@@ -23,12 +23,16 @@ struct Listing {
 };
 
 Listing list_models(const config::SearchPaths& paths) {
-    Listing listing{"models", {"name", "family", "parameters", "layers", "hidden", "heads", "kv-heads", "feed-forward", "vocabulary", "positions", "tied"}, {}};
+    Listing listing{"models",
+                    {"name", "family", "parameters", "layers", "hidden", "heads", "kv-heads", "feed-forward", "vocabulary",
+                     "positions", "tied"},
+                    {}};
     for (const std::string& name : paths.names("models")) {
         const model::Model m = config::load_model(name, paths).model;
-        listing.rows.push_back({name, m.family == model::Family::gpt2 ? "gpt2" : "llama", format_count(parameter_count(m)), std::to_string(m.layers),
-                                std::to_string(m.hidden), std::to_string(m.heads), std::to_string(m.kv_heads), std::to_string(m.feed_forward),
-                                std::to_string(m.vocabulary), std::to_string(m.positions), m.tied ? "yes" : "no"});
+        listing.rows.push_back({name, m.family == model::Family::gpt2 ? "gpt2" : "llama", format_count(parameter_count(m)),
+                                std::to_string(m.layers), std::to_string(m.hidden), std::to_string(m.heads),
+                                std::to_string(m.kv_heads), std::to_string(m.feed_forward), std::to_string(m.vocabulary),
+                                std::to_string(m.positions), m.tied ? "yes" : "no"});
     }
     return listing;
 }
@@ -37,16 +41,19 @@ Listing list_clusters(const config::SearchPaths& paths) {
     Listing listing{"clusters", {"name", "device", "memory", "per-node", "bf16", "memory-rate", "link-rate", "network-rate"}, {}};
     for (const std::string& name : config::cluster_names(paths)) {
         const cluster::Cluster c = config::load_cluster(name, paths);
-        listing.rows.push_back({name, c.device.name, c.device.memory_bytes > 0 ? format_bytes(static_cast<double>(c.device.memory_bytes)) : "-",
-                                std::to_string(c.devices_per_node), format_flops(c.device.bf16_flops), format_rate(c.device.memory_bytes_per_second),
-                                format_rate(c.intra_node.bytes_per_second), c.network.bytes_per_second > 0 ? format_rate(c.network.bytes_per_second) : "-"});
+        listing.rows.push_back({name, c.device.name,
+                                c.device.memory_bytes > 0 ? format_bytes(static_cast<double>(c.device.memory_bytes)) : "-",
+                                std::to_string(c.devices_per_node), format_flops(c.device.bf16_flops),
+                                format_rate(c.device.memory_bytes_per_second), format_rate(c.intra_node.bytes_per_second),
+                                c.network.bytes_per_second > 0 ? format_rate(c.network.bytes_per_second) : "-"});
     }
     return listing;
 }
 
 Listing list_scenarios(const config::SearchPaths& paths) {
     Listing listing{"scenarios", {"name", "file"}, {}};
-    for (const std::string& name : paths.names("scenarios")) listing.rows.push_back({name, paths.find("scenarios", name)->string()});
+    for (const std::string& name : paths.names("scenarios"))
+        listing.rows.push_back({name, paths.find("scenarios", name)->string()});
     return listing;
 }
 
@@ -56,7 +63,9 @@ Listing list_kernels() {
         const auto kernel = static_cast<kernel::Kernel>(i);
         std::string operands;
         for (const kernel::OperandSpec& operand : kernel::operands(kernel)) {
-            const char* const arrow = operand.access == kernel::Access::read ? "" : operand.access == kernel::Access::write ? ">" : "<>";
+            const char* const arrow = operand.access == kernel::Access::read    ? ""
+                                      : operand.access == kernel::Access::write ? ">"
+                                                                                : "<>";
             operands += fmt::format("{}{}{}{}", operands.empty() ? "" : " ", arrow, operand.name, operand.optional ? "?" : "");
         }
         listing.rows.push_back({std::string(name(kernel)), std::string(name(kernel_class(kernel))), operands});
@@ -98,7 +107,8 @@ ordered_json json_rows(const Listing& listing) {
 
 std::vector<Listing> listings(const std::vector<std::string>& positionals, const config::SearchPaths& paths) {
     if (positionals.empty()) return {list_models(paths), list_clusters(paths), list_scenarios(paths)};
-    if (positionals.size() > 1) throw ConfigError(fmt::format("command line: list takes one word, '{}' is a second", positionals[1]));
+    if (positionals.size() > 1)
+        throw ConfigError(fmt::format("command line: list takes one word, '{}' is a second", positionals[1]));
     const std::string& what = positionals[0];
     if (what == "models") return {list_models(paths)};
     if (what == "clusters") return {list_clusters(paths)};
@@ -108,7 +118,7 @@ std::vector<Listing> listings(const std::vector<std::string>& positionals, const
     throw ConfigError(fmt::format("command line: nothing called '{}' can be listed{}", what, did_you_mean(what, names)));
 }
 
-}  // namespace
+} // namespace
 
 int command_list(const Invocation& invocation) {
     const config::Reading reading = config::read_values(invocation.request());
@@ -126,4 +136,4 @@ int command_list(const Invocation& invocation) {
     return 0;
 }
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

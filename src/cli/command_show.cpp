@@ -18,21 +18,24 @@ namespace {
 using nlohmann::ordered_json;
 
 std::string model_line(const model::Model& m) {
-    std::string text = fmt::format("model {}: {} parameters, {} layers, hidden {}, {} heads ({} key/value, {} wide), feed-forward {}, vocabulary {}", m.name,
-                                   format_count(parameter_count(m)), m.layers, m.hidden, m.heads, m.kv_heads, m.head_dim, m.feed_forward, m.vocabulary);
+    std::string text = fmt::format(
+        "model {}: {} parameters, {} layers, hidden {}, {} heads ({} key/value, {} wide), feed-forward {}, vocabulary {}", m.name,
+        format_count(parameter_count(m)), m.layers, m.hidden, m.heads, m.kv_heads, m.head_dim, m.feed_forward, m.vocabulary);
     if (m.vocabulary != m.real_vocabulary) text += fmt::format(" ({} of them padding)", m.vocabulary - m.real_vocabulary);
     return text + (m.tied ? ", tied\n" : "\n");
 }
 
 std::string values_table(const config::Resolved& resolved) {
     report::TextTable table({{"key", "", true}, {"value", "", true}, {"origin", "", true}});
-    for (const config::Value& value : resolved.values) table.add({value.key, value.value.empty() ? "-" : value.value, value.origin});
+    for (const config::Value& value : resolved.values)
+        table.add({value.key, value.value.empty() ? "-" : value.value, value.origin});
     return table.render(report::Style::plain) + "\n" + model_line(resolved.scenario.model);
 }
 
 ordered_json values_json(const config::Resolved& resolved) {
     ordered_json json{{"schema_version", 1}};
-    for (const config::Value& value : resolved.values) json["values"][value.key] = {{"value", value.value}, {"origin", value.origin}};
+    for (const config::Value& value : resolved.values)
+        json["values"][value.key] = {{"value", value.value}, {"origin", value.origin}};
     json["model"] = {{"name", resolved.scenario.model.name}, {"parameters", parameter_count(resolved.scenario.model)}};
     json["notes"] = resolved.notes;
     return json;
@@ -40,7 +43,8 @@ ordered_json values_json(const config::Resolved& resolved) {
 
 std::string values_csv(const config::Resolved& resolved) {
     std::string text = "key,value,origin\n";
-    for (const config::Value& value : resolved.values) text += fmt::format("{},\"{}\",\"{}\"\n", value.key, value.value, value.origin);
+    for (const config::Value& value : resolved.values)
+        text += fmt::format("{},\"{}\",\"{}\"\n", value.key, value.value, value.origin);
     return text;
 }
 
@@ -49,8 +53,8 @@ void refuse_invalid(const schedule::Schedule& schedule) {
     const auto violations = schedule::validate(schedule);
     if (violations.empty()) return;
     const schedule::Violation& first = violations.front();
-    throw BugError(fmt::format("the planned schedule breaks {} rules; the first: rank {}, op {}: {}", violations.size(), first.rank,
-                               first.op.valid() ? std::to_string(first.op.index()) : "-", first.what));
+    throw BugError(fmt::format("the planned schedule breaks {} rules; the first: rank {}, op {}: {}", violations.size(),
+                               first.rank, first.op.valid() ? std::to_string(first.op.index()) : "-", first.what));
 }
 
 std::string schedule_text(const schedule::Schedule& schedule, config::Format format) {
@@ -59,9 +63,12 @@ std::string schedule_text(const schedule::Schedule& schedule, config::Format for
     ordered_json programs = ordered_json::array();
     for (const schedule::RankRole& role : schedule.roles) {
         if (format == config::Format::json) {
-            programs.push_back({{"first_rank", role.first_rank}, {"ranks", role.count}, {"program", ordered_json::parse(dump_json(schedule, role.program))}});
+            programs.push_back({{"first_rank", role.first_rank},
+                                {"ranks", role.count},
+                                {"program", ordered_json::parse(dump_json(schedule, role.program))}});
         } else {
-            text += fmt::format("# ranks {} to {}\n{}", role.first_rank, role.first_rank + role.count - 1, dump_text(schedule, role.program));
+            text += fmt::format("# ranks {} to {}\n{}", role.first_rank, role.first_rank + role.count - 1,
+                                dump_text(schedule, role.program));
         }
     }
     return format == config::Format::json ? ordered_json{{"schema_version", 1}, {"programs", programs}}.dump(2) + "\n" : text;
@@ -70,7 +77,12 @@ std::string schedule_text(const schedule::Schedule& schedule, config::Format for
 ordered_json partition_json(const std::vector<OwnedRange>& ranges) {
     ordered_json rows = ordered_json::array();
     for (const OwnedRange& r : ranges) {
-        rows.push_back({{"rank", r.rank}, {"unit", r.unit}, {"parameter", r.parameter}, {"begin", r.begin}, {"end", r.end}, {"elements", r.elements}});
+        rows.push_back({{"rank", r.rank},
+                        {"unit", r.unit},
+                        {"parameter", r.parameter},
+                        {"begin", r.begin},
+                        {"end", r.end},
+                        {"elements", r.elements}});
     }
     return {{"schema_version", 1}, {"partition", rows}};
 }
@@ -80,24 +92,33 @@ std::string partition_text(const schedule::Schedule& schedule, config::Format fo
     if (format == config::Format::json) return partition_json(ranges).dump(2) + "\n";
     if (format == config::Format::csv) {
         std::string text = "rank,unit,parameter,begin,end,elements\n";
-        for (const OwnedRange& r : ranges) text += fmt::format("{},{},{},{},{},{}\n", r.rank, r.unit, r.parameter, r.begin, r.end, r.elements);
+        for (const OwnedRange& r : ranges)
+            text += fmt::format("{},{},{},{},{},{}\n", r.rank, r.unit, r.parameter, r.begin, r.end, r.elements);
         return text;
     }
-    report::TextTable table({{"rank", "", false}, {"unit", "", true}, {"parameter", "", true}, {"begin", "elements", false}, {"end", "elements", false}, {"share", "", false}});
+    report::TextTable table({{"rank", "", false},
+                             {"unit", "", true},
+                             {"parameter", "", true},
+                             {"begin", "elements", false},
+                             {"end", "elements", false},
+                             {"share", "", false}});
     for (const OwnedRange& r : ranges) {
         const double share = static_cast<double>(r.end - r.begin) / static_cast<double>(r.elements);
-        table.add({std::to_string(r.rank), r.unit, r.parameter, std::to_string(r.begin), std::to_string(r.end), fmt::format("{:.1f} %", 100 * share)});
+        table.add({std::to_string(r.rank), r.unit, r.parameter, std::to_string(r.begin), std::to_string(r.end),
+                   fmt::format("{:.1f} %", 100 * share)});
     }
     return "# elements [begin, end) of each parameter that a rank updates\n" + table.render(report::Style::plain);
 }
 
-}  // namespace
+} // namespace
 
 int command_show(const Invocation& invocation) {
-    const config::Resolved resolved = config::resolve(invocation.request(), invocation.paths, this_machine(invocation.environment));
+    const config::Resolved resolved =
+        config::resolve(invocation.request(), invocation.paths, this_machine(invocation.environment));
     print_remarks(resolved.warnings, resolved.notes);
     const config::RunOptions& run = resolved.run;
-    if (run.show_schedule && run.show_partition) throw ConfigError("command line: --schedule and --partition are two outputs; ask for one");
+    if (run.show_schedule && run.show_partition)
+        throw ConfigError("command line: --schedule and --partition are two outputs; ask for one");
     if (!run.show_schedule && !run.show_partition) {
         write_result(run.output, run.format == config::Format::json  ? values_json(resolved).dump(2) + "\n"
                                  : run.format == config::Format::csv ? values_csv(resolved)
@@ -110,4 +131,4 @@ int command_show(const Invocation& invocation) {
     return 0;
 }
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

@@ -14,7 +14,7 @@ namespace zerosim::cli {
 /// One call of the program, taken apart.
 struct Invocation {
     config::Command command = config::Command::run;
-    std::vector<std::string> arguments;                  // after the subcommand
+    std::vector<std::string> arguments; // after the subcommand
     std::map<std::string, std::string> environment;
     config::SearchPaths paths;
     [[nodiscard]] config::Request request() const { return {command, arguments, environment}; }
@@ -36,4 +36,4 @@ void print_remarks(const std::vector<std::string>& warnings, const std::vector<s
 /// The result of a command: to the file of `--output`, or to stdout. EnvironmentError when it cannot be written.
 void write_result(const std::string& output, const std::string& text);
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

@@ -2,11 +2,11 @@
 
 #include "base/units.hpp"
 
+#include <sched.h>
 #include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <limits>
-#include <sched.h>
 
 namespace zerosim::cli {
 namespace {
@@ -31,7 +31,7 @@ std::int64_t mem_available() {
     return 0;
 }
 
-}  // namespace
+} // namespace
 
 int available_cores() {
     cpu_set_t mask;
@@ -64,4 +64,4 @@ config::Machine this_machine(const std::map<std::string, std::string>& environme
     return machine;
 }
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

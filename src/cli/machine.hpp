@@ -18,4 +18,4 @@ namespace zerosim::cli {
 /// Cores, and the launcher's ranks per node from its variables (Open MPI, MPICH). The world size comes from MPI itself.
 [[nodiscard]] config::Machine this_machine(const std::map<std::string, std::string>& environment);
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

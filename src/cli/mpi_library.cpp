@@ -1,6 +1,6 @@
 #include "cli/mpi_library.hpp"
 
-#define OMPI_SKIP_MPICXX 1   // the C++ bindings were removed from the standard, and their library is not linked
+#define OMPI_SKIP_MPICXX 1 // the C++ bindings were removed from the standard, and their library is not linked
 #define MPICH_SKIP_MPICXX 1
 #include <mpi.h>
 
@@ -16,4 +16,4 @@ std::string mpi_library() {
     return all.substr(0, all.find_first_of(",\n"));
 }
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

@@ -26,4 +26,4 @@ void write_result(const std::string& output, const std::string& text) {
     if (!file) throw EnvironmentError(fmt::format("output '{}' cannot be written", output));
 }
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

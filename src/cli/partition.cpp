@@ -7,19 +7,21 @@ namespace {
 
 using schedule::FlatLayout;
 
-void add_ranges(std::vector<OwnedRange>& owned, const schedule::Schedule& schedule, std::int64_t rank, const schedule::ShardRange& range) {
+void add_ranges(std::vector<OwnedRange>& owned, const schedule::Schedule& schedule, std::int64_t rank,
+                const schedule::ShardRange& range) {
     const FlatLayout& layout = schedule.layout(range.layout);
     const std::int64_t begin = range.start.at(schedule.coordinate(range.start, rank));
     const std::int64_t end = begin + range.count;
     for (const FlatLayout::Segment& segment : layout.segments) {
         const std::int64_t from = std::max(begin, segment.offset), to = std::min(end, segment.offset + segment.count);
         if (from >= to) continue;
-        owned.push_back({rank, std::string(schedule.names[layout.name]), schedule.parameters.at(static_cast<std::size_t>(segment.parameter)),
-                         from - segment.offset, to - segment.offset, segment.count});
+        owned.push_back({rank, std::string(schedule.names[layout.name]),
+                         schedule.parameters.at(static_cast<std::size_t>(segment.parameter)), from - segment.offset,
+                         to - segment.offset, segment.count});
     }
 }
 
-}  // namespace
+} // namespace
 
 std::vector<OwnedRange> owned_ranges(const schedule::Schedule& schedule) {
     std::vector<OwnedRange> owned;
@@ -33,4 +35,4 @@ std::vector<OwnedRange> owned_ranges(const schedule::Schedule& schedule) {
     return owned;
 }
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

@@ -15,9 +15,9 @@ namespace zerosim::cli {
 struct OwnedRange {
     std::int64_t rank = 0;
     std::string unit, parameter;
-    std::int64_t begin = 0, end = 0, elements = 0;   // elements: of the whole parameter
+    std::int64_t begin = 0, end = 0, elements = 0; // elements: of the whole parameter
 };
 /// Ranges of all ranks, by rank, then in the order of the schedule.
 [[nodiscard]] std::vector<OwnedRange> owned_ranges(const schedule::Schedule& schedule);
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

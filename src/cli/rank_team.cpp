@@ -26,11 +26,11 @@ void TeamRank::run(const comm::CollectiveCall& call) {
     comm::Backoff backoff;
     for (int polls = 0; !communicator_.test(ticket); ++polls) {
         backoff.pause();
-        if (polls % 64 != 63) continue;   // a look at the clock costs more than a poll
+        if (polls % 64 != 63) continue; // a look at the clock costs more than a poll
         if (stop_.load(std::memory_order_relaxed)) throw EnvironmentError("another rank has failed");
         if (std::chrono::steady_clock::now() > deadline)
-            throw EnvironmentError(fmt::format("rank {} of {}: {} of {} {} elements is not complete after {} s (timeout-seconds)", rank(), size(),
-                                               name(call.kind), call.count, name(call.dtype), timeout_seconds_));
+            throw EnvironmentError(fmt::format("rank {} of {}: {} of {} {} elements is not complete after {} s (timeout-seconds)",
+                                               rank(), size(), name(call.kind), call.count, name(call.dtype), timeout_seconds_));
     }
 }
 
@@ -42,7 +42,8 @@ void TeamRank::barrier() {
 
 std::vector<double> TeamRank::gather(const std::vector<double>& values) {
     std::vector<double> all(values.size() * static_cast<std::size_t>(size()));
-    run({CollectiveKind::all_gather, Reduction::none, DType::fp64, static_cast<std::int64_t>(values.size()), 0, values.data(), all.data(), nullptr});
+    run({CollectiveKind::all_gather, Reduction::none, DType::fp64, static_cast<std::int64_t>(values.size()), 0, values.data(),
+         all.data(), nullptr});
     return all;
 }
 
@@ -63,7 +64,8 @@ RankTeam::RankTeam(std::int64_t asked, double timeout_seconds) : timeout_seconds
 #ifdef ZEROSIM_HAS_MPI
     mpi_ = std::make_unique<Mpi>();
     if (asked != 0 && asked != mpi_->session.size())
-        throw ConfigError(fmt::format("ranks = {}, but mpirun has started {}; leave ranks out or start as many", asked, mpi_->session.size()));
+        throw ConfigError(
+            fmt::format("ranks = {}, but mpirun has started {}; leave ranks out or start as many", asked, mpi_->session.size()));
 #else
     throw EnvironmentError("started by an MPI launcher, but this build has no MPI (ZEROSIM_WITH_MPI)");
 #endif
@@ -87,7 +89,7 @@ void RankTeam::run(const std::function<void(TeamRank&)>& body) {
         TeamRank rank(mpi_->world, stop, timeout_seconds_);
         try {
             body(rank);
-        } catch (...) {   // peers may wait for this rank for ever: no way back to main
+        } catch (...) { // peers may wait for this rank for ever: no way back to main
             const Failure failure = describe_failure(std::current_exception());
             fmt::print(stderr, "zerosim: rank {}: error: {}\n", mpi_->session.rank(), failure.text);
             mpi_->session.abandon();
@@ -123,4 +125,4 @@ void RankTeam::run_threads(const std::function<void(TeamRank&)>& body) const {
     if (first) std::rethrow_exception(first);
 }
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

@@ -20,7 +20,8 @@ public:
         : communicator_(communicator), stop_(stop), timeout_seconds_(timeout_seconds) {}
     [[nodiscard]] int rank() const { return communicator_.rank(); }
     [[nodiscard]] int size() const { return communicator_.size(); }
-    /// Starts a collective and polls it to the end. Throws EnvironmentError when it takes longer than the timeout or a peer has failed.
+    /// Starts a collective and polls it to the end. Throws EnvironmentError when it takes longer than the timeout or a peer has
+    /// failed.
     void run(const comm::CollectiveCall& call);
     /// Until every rank has called it.
     void barrier();
@@ -35,15 +36,16 @@ private:
 
 class RankTeam {
 public:
-    /// Under an MPI launcher its ranks; ConfigError if `asked` (0 = nothing asked) says otherwise. Else `asked` threads, at least one.
+    /// Under an MPI launcher its ranks; ConfigError if `asked` (0 = nothing asked) says otherwise. Else `asked` threads, at least
+    /// one.
     RankTeam(std::int64_t asked, double timeout_seconds);
     ~RankTeam();
     RankTeam(const RankTeam&) = delete;
     RankTeam& operator=(const RankTeam&) = delete;
 
     [[nodiscard]] int size() const;
-    [[nodiscard]] bool has_rank_zero() const;        // this process prints
-    [[nodiscard]] std::string transport() const;     // "MPI processes", "threads"
+    [[nodiscard]] bool has_rank_zero() const;    // this process prints
+    [[nodiscard]] std::string transport() const; // "MPI processes", "threads"
     /// Calls `body` on every rank at once; rethrows the first exception. Under MPI a failing rank prints it and ends the job.
     void run(const std::function<void(TeamRank&)>& body);
 
@@ -55,4 +57,4 @@ private:
     double timeout_seconds_;
 };
 
-}  // namespace zerosim::cli
+} // namespace zerosim::cli

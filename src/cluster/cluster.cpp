@@ -23,4 +23,4 @@ Cluster with_network_gigabits_per_node(Cluster cluster, double gigabits) {
     return cluster;
 }
 
-}  // namespace zerosim::cluster
+} // namespace zerosim::cluster

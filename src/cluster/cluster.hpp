@@ -11,8 +11,8 @@ namespace zerosim::cluster {
 /// One tier of links seen by a collective: time of one step = latency + bytes / (bandwidth * efficiency).
 struct Link {
     double latency_seconds = 0;
-    double bytes_per_second = 0;     // one direction, per device
-    double efficiency = 1.0;         // of the bandwidth, large messages
+    double bytes_per_second = 0; // one direction, per device
+    double efficiency = 1.0;     // of the bandwidth, large messages
     [[nodiscard]] double achieved_bytes_per_second() const { return bytes_per_second * efficiency; }
 };
 
@@ -22,28 +22,28 @@ struct DeviceSpec {
     bool is_cpu = false;
     std::int64_t memory_bytes = 0;
     double memory_bytes_per_second = 0;
-    double fp32_flops = 0, bf16_flops = 0, fp16_flops = 0;   // dense matrix peaks (or measured GEMM rates for `local`)
-    double vector_flops = 0;             // element-wise kernels that are not bound by memory; 0 = never the bound
-    double gemm_efficiency = 1.0;        // of the peak, large aligned GEMM
-    double attention_efficiency = 1.0;   // of the peak, fused causal attention, triangle counted
-    double memory_efficiency = 1.0;      // of the peak, streaming kernels
-    double kernel_launch_seconds = 0;    // device time lost per kernel
-    double host_issue_seconds = 0;       // host time per op
-    std::int64_t context_bytes = 0;      // driver context and libraries
+    double fp32_flops = 0, bf16_flops = 0, fp16_flops = 0; // dense matrix peaks (or measured GEMM rates for `local`)
+    double vector_flops = 0;           // element-wise kernels that are not bound by memory; 0 = never the bound
+    double gemm_efficiency = 1.0;      // of the peak, large aligned GEMM
+    double attention_efficiency = 1.0; // of the peak, fused causal attention, triangle counted
+    double memory_efficiency = 1.0;    // of the peak, streaming kernels
+    double kernel_launch_seconds = 0;  // device time lost per kernel
+    double host_issue_seconds = 0;     // host time per op
+    std::int64_t context_bytes = 0;    // driver context and libraries
 };
 
 struct Cluster {
     std::string name;
     DeviceSpec device;
     std::int64_t devices_per_node = 8;
-    std::int64_t cores = 0;              // CPU clusters: cores of a node, which its ranks share; 0 = every rank has a device of its own
-    Link intra_node;                     // NVLink, PCIe or shared memory
-    Link network;                        // per device: node bandwidth / devices per node
-    Link host_link;                      // device memory to host memory (PCIe); bandwidth 0 = they are the same memory
-    double collective_launch_seconds = 0;    // of every collective, beside the latency of its steps
-    double reduction_bytes_per_second = 0;   // host ranks add peers' slices themselves; 0 = in-network or free
-    bool measured = false;               // from `zerosim calibrate`
-    bool free_communication = false;     // cluster.communication = free
+    std::int64_t cores = 0; // CPU clusters: cores of a node, which its ranks share; 0 = every rank has a device of its own
+    Link intra_node;        // NVLink, PCIe or shared memory
+    Link network;           // per device: node bandwidth / devices per node
+    Link host_link;         // device memory to host memory (PCIe); bandwidth 0 = they are the same memory
+    double collective_launch_seconds = 0;  // of every collective, beside the latency of its steps
+    double reduction_bytes_per_second = 0; // host ranks add peers' slices themselves; 0 = in-network or free
+    bool measured = false;                 // from `zerosim calibrate`
+    bool free_communication = false;       // cluster.communication = free
 };
 
 /// Nodes that `ranks` devices fill (the last one may be partly filled).
@@ -60,4 +60,4 @@ struct Cluster {
 /// Another network (`cluster.network-gigabits-per-node`), in Gbit/s (10^9) of one direction.
 [[nodiscard]] Cluster with_network_gigabits_per_node(Cluster cluster, double gigabits);
 
-}  // namespace zerosim::cluster
+} // namespace zerosim::cluster

@@ -25,7 +25,8 @@ std::string expected(const Option& option, const std::string& value) {
         case Kind::bytes: return parse_bytes(value) ? "" : "a size, such as 4096, 128M (MiB) or 128MB";
         case Kind::integer: {
             const auto number = parse_integer(value);
-            const bool inside = number && static_cast<double>(*number) >= option.minimum && static_cast<double>(*number) <= option.maximum;
+            const bool inside =
+                number && static_cast<double>(*number) >= option.minimum && static_cast<double>(*number) <= option.maximum;
             return inside ? "" : fmt::format("an integer from {:.0f} to {:.0f}", option.minimum, option.maximum);
         }
         case Kind::real: {
@@ -37,15 +38,15 @@ std::string expected(const Option& option, const std::string& value) {
     return "";
 }
 
-}  // namespace
+} // namespace
 
 void check_value(const Option& option, const std::string& value, std::string_view place) {
-    if (value.empty() && option.default_value.empty()) return;   // "" = as if it were not given
+    if (value.empty() && option.default_value.empty()) return; // "" = as if it were not given
     const std::string right = expected(option, value);
     if (!right.empty()) throw ConfigError(fmt::format("{}: {} '{}' is not {}", place, option.key, value, right));
-    if (contains(option.planned, value)) {
+    if (contains(option.planned, value) || (!option.built && value != option.default_value)) {
         throw ConfigError(fmt::format("{}: {} '{}' is not implemented yet", place, option.key, value));
     }
 }
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

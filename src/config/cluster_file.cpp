@@ -30,8 +30,9 @@ struct Key {
 constexpr double kMicro = 1e-6, kGiga = 1e9, kTera = 1e12;
 constexpr double kMiB = 1024.0 * 1024.0, kGiB = 1024.0 * kMiB;
 
-#define ZEROSIM_KEY(field) [](const Cluster& c) { return static_cast<double>(c.field); }, \
-                           [](Cluster& c, double v) { c.field = static_cast<decltype(c.field)>(v); }
+#define ZEROSIM_KEY(field)                                         \
+    [](const Cluster& c) { return static_cast<double>(c.field); }, \
+        [](Cluster& c, double v) { c.field = static_cast<decltype(c.field)>(v); }
 
 // `node.devices` before the network, which is shared by them.
 constexpr Key kKeys[] = {
@@ -72,10 +73,12 @@ double number(const IniFile& file, const IniEntry& entry) {
     if (error != std::errc() || stop != end || !std::isfinite(value) || value < 0)
         throw ConfigError(fmt::format("{}: {} = '{}' is not a number of at least 0", file.place(entry), entry.key, entry.value));
     if (entry.key.ends_with("efficiency") && (value > 1 || value == 0))
-        throw ConfigError(fmt::format("{}: {} = {} is not a fraction above 0 and up to 1", file.place(entry), entry.key, entry.value));
+        throw ConfigError(
+            fmt::format("{}: {} = {} is not a fraction above 0 and up to 1", file.place(entry), entry.key, entry.value));
     const bool count = entry.key == "node.devices" || entry.key == "node.cores";
     if (count && (value != std::floor(value) || value < 1 || value > 1e6))
-        throw ConfigError(fmt::format("{}: {} = {} is not a whole number from 1 to 1000000", file.place(entry), entry.key, entry.value));
+        throw ConfigError(
+            fmt::format("{}: {} = {} is not a whole number from 1 to 1000000", file.place(entry), entry.key, entry.value));
     return value;
 }
 
@@ -85,10 +88,14 @@ bool apply_text_key(Cluster& result, const IniFile& file, const IniEntry& entry)
             throw ConfigError(fmt::format("{}: {} = '{}'; use {} or {}", file.place(entry), entry.key, entry.value, no, yes));
         return entry.value == yes;
     };
-    if (entry.key == "device.name") result.device.name = entry.value;
-    else if (entry.key == "device.kind") result.device.is_cpu = one_of("cpu", "gpu");
-    else if (entry.key == "calibration.measured") result.measured = one_of("true", "false");
-    else return false;
+    if (entry.key == "device.name")
+        result.device.name = entry.value;
+    else if (entry.key == "device.kind")
+        result.device.is_cpu = one_of("cpu", "gpu");
+    else if (entry.key == "calibration.measured")
+        result.measured = one_of("true", "false");
+    else
+        return false;
     return true;
 }
 
@@ -112,13 +119,15 @@ Cluster parse(const IniFile& file) {
     result.name = fs::path(file.name).stem().string();
     for (const IniEntry& entry : file.entries) apply_text_key(result, file, entry);
     for (const Key& key : kKeys) {
-        const auto entry = std::find_if(file.entries.begin(), file.entries.end(), [&](const IniEntry& e) { return e.key == key.name; });
+        const auto entry =
+            std::find_if(file.entries.begin(), file.entries.end(), [&](const IniEntry& e) { return e.key == key.name; });
         if (entry != file.entries.end()) {
             key.set(result, number(file, *entry) * key.unit);
         }
         const bool required = result.device.is_cpu ? key.required_of_cpu : key.required_of_gpu;
         if (required && key.get(result) <= 0)
-            throw ConfigError(fmt::format("{}: a cluster of {}s needs {}, above 0", file.name, result.device.is_cpu ? "cpu" : "gpu", key.name));
+            throw ConfigError(
+                fmt::format("{}: a cluster of {}s needs {}, above 0", file.name, result.device.is_cpu ? "cpu" : "gpu", key.name));
     }
     return result;
 }
@@ -136,11 +145,13 @@ std::string known_names(const std::vector<std::string>& names) {
     return text;
 }
 
-}  // namespace
+} // namespace
 
 fs::path user_clusters() {
-    if (const char* xdg = std::getenv("XDG_CONFIG_HOME"); xdg != nullptr && *xdg != '\0') return fs::path(xdg) / "zerosim" / "clusters";
-    if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') return fs::path(home) / ".config" / "zerosim" / "clusters";
+    if (const char* xdg = std::getenv("XDG_CONFIG_HOME"); xdg != nullptr && *xdg != '\0')
+        return fs::path(xdg) / "zerosim" / "clusters";
+    if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0')
+        return fs::path(home) / ".config" / "zerosim" / "clusters";
     return {};
 }
 
@@ -186,7 +197,7 @@ std::string cluster_text(const cluster::Cluster& cluster, const std::string& pro
         const std::string_view name = key.name;
         const std::size_t dot = name.find('.');
         const double value = key.get(cluster) / key.unit;
-        if (value == 0) continue;   // zero is every key's meaning when left out
+        if (value == 0) continue; // zero is every key's meaning when left out
         if (name.substr(0, dot) != section) text += fmt::format("\n[{}]\n", section = name.substr(0, dot));
         text += fmt::format("{} = {:.6g}\n", name.substr(dot + 1), value);
     }
@@ -202,4 +213,4 @@ void save_cluster(const fs::path& path, const cluster::Cluster& cluster, const s
     if (!stream) throw EnvironmentError(fmt::format("{}: cannot be written", path.string()));
 }
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

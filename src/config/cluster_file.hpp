@@ -16,7 +16,8 @@ namespace zerosim::config {
 /// user's own files (user_clusters) come first, so that a calibrated `local` is preferred over the shipped one.
 [[nodiscard]] cluster::Cluster load_cluster(const std::string& name_or_path, const SearchPaths& paths = default_search_paths());
 /// The file that load_cluster would read. Throws ConfigError with the nearest name when there is none.
-[[nodiscard]] std::filesystem::path find_cluster(const std::string& name_or_path, const SearchPaths& paths = default_search_paths());
+[[nodiscard]] std::filesystem::path find_cluster(const std::string& name_or_path,
+                                                 const SearchPaths& paths = default_search_paths());
 [[nodiscard]] std::vector<std::string> cluster_names(const SearchPaths& paths = default_search_paths());
 
 /// $XDG_CONFIG_HOME/zerosim/clusters, or ~/.config/zerosim/clusters; empty when neither variable is set.
@@ -29,4 +30,4 @@ namespace zerosim::config {
 /// Writes it, with the directories above it. Throws EnvironmentError when that fails.
 void save_cluster(const std::filesystem::path& path, const cluster::Cluster& cluster, const std::string& provenance);
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

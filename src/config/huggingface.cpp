@@ -24,11 +24,14 @@ public:
     [[nodiscard]] std::int64_t integer(const char* key) const {
         if (!has(key)) refuse(fmt::format("'{}' is missing", key));
         const json& value = object_.at(key);
-        const bool whole = value.is_number() && std::floor(value.get<double>()) == value.get<double>() && std::abs(value.get<double>()) < 0x1p53;
+        const bool whole =
+            value.is_number() && std::floor(value.get<double>()) == value.get<double>() && std::abs(value.get<double>()) < 0x1p53;
         if (!whole || value.get<double>() < 0) refuse(fmt::format("'{}' is {}, not a count", key, value.dump()));
         return static_cast<std::int64_t>(value.get<double>());
     }
-    [[nodiscard]] std::int64_t integer(const char* key, std::int64_t otherwise) const { return has(key) ? integer(key) : otherwise; }
+    [[nodiscard]] std::int64_t integer(const char* key, std::int64_t otherwise) const {
+        return has(key) ? integer(key) : otherwise;
+    }
     [[nodiscard]] double real(const char* key, double otherwise) const {
         if (!has(key)) return otherwise;
         if (!object_.at(key).is_number()) refuse(fmt::format("'{}' is {}, not a number", key, object_.at(key).dump()));
@@ -65,7 +68,9 @@ private:
 void note_dropout(const Keys& keys, LoadedModel& loaded) {
     for (const char* key : {"resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout"}) {
         const double rate = keys.real(key, 0);
-        if (rate != 0) loaded.notes.push_back(fmt::format("{}: {} {} is not applied: train.dropout is the only dropout", loaded.origin, key, rate));
+        if (rate != 0)
+            loaded.notes.push_back(
+                fmt::format("{}: {} {} is not applied: train.dropout is the only dropout", loaded.origin, key, rate));
     }
 }
 
@@ -79,7 +84,7 @@ void import_gpt2(const Keys& keys, model::Model& m) {
     m.positions = keys.integer("n_positions", keys.integer("max_position_embeddings", 1024));
     m.norm_epsilon = keys.real("layer_norm_epsilon", 1e-5);
     m.tied = keys.boolean("tie_word_embeddings", true);
-    keys.require_text("activation_function", "gelu_new", {"gelu_new", "gelu_pytorch_tanh"});   // both the tanh form
+    keys.require_text("activation_function", "gelu_new", {"gelu_new", "gelu_pytorch_tanh"}); // both the tanh form
     keys.require_boolean("scale_attn_weights", true);
     keys.require_boolean("scale_attn_by_inverse_layer_idx", false);
     keys.require_boolean("add_cross_attention", false);
@@ -100,9 +105,11 @@ void import_rotary(const Keys& keys, LoadedModel& loaded) {
         const json& rotary = keys.at(key);
         if (!rotary.is_object()) keys.refuse(fmt::format("'{}' is {}, not an object", key, rotary.dump()));
         const json type = rotary.value("rope_type", rotary.value("type", json("default")));
-        if (rotary.contains("rope_theta") && rotary.at("rope_theta").is_number()) loaded.model.rotary_base = rotary.at("rope_theta").get<double>();
+        if (rotary.contains("rope_theta") && rotary.at("rope_theta").is_number())
+            loaded.model.rotary_base = rotary.at("rope_theta").get<double>();
         if (type == "default") continue;
-        loaded.notes.push_back(fmt::format("{}: rotary scaling {} is not applied: positions are embedded as they are", loaded.origin, type.dump()));
+        loaded.notes.push_back(
+            fmt::format("{}: rotary scaling {} is not applied: positions are embedded as they are", loaded.origin, type.dump()));
     }
 }
 
@@ -129,7 +136,7 @@ void import_llama(const Keys& keys, const std::string& type, LoadedModel& loaded
     import_rotary(keys, loaded);
 }
 
-}  // namespace
+} // namespace
 
 LoadedModel import_huggingface(std::string_view text, const std::string& name, const std::string& place) {
     json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -153,4 +160,4 @@ LoadedModel import_huggingface(std::string_view text, const std::string& name, c
     return loaded;
 }
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

@@ -26,7 +26,7 @@ std::string_view without_comment(std::string_view line) {
     return line;
 }
 
-}  // namespace
+} // namespace
 
 std::string IniFile::place(const IniEntry& entry) const { return fmt::format("{}:{}", name, entry.line); }
 
@@ -42,16 +42,20 @@ IniFile parse_ini(const std::string& name, std::string_view text) {
         ++number;
         if (line.empty()) continue;
         if (line.front() == '[') {
-            if (line.back() != ']' || line.size() < 3) throw ConfigError(fmt::format("{}:{}: '{}' is not a [section]", name, number, line));
+            if (line.back() != ']' || line.size() < 3)
+                throw ConfigError(fmt::format("{}:{}: '{}' is not a [section]", name, number, line));
             section = std::string(trimmed(line.substr(1, line.size() - 2))) + ".";
             continue;
         }
         const auto equals = line.find('=');
-        const std::string_view entry_name = equals == std::string_view::npos ? std::string_view{} : trimmed(line.substr(0, equals));
+        const std::string_view entry_name =
+            equals == std::string_view::npos ? std::string_view{} : trimmed(line.substr(0, equals));
         if (entry_name.empty()) throw ConfigError(fmt::format("{}:{}: '{}' is not 'name = value'", name, number, line));
         IniEntry entry{section + std::string(entry_name), std::string(trimmed(line.substr(equals + 1))), number};
         const auto [known, inserted] = lines.emplace(entry.key, number);
-        if (!inserted) throw ConfigError(fmt::format("{}:{}: '{}' is given twice, first in line {}", name, number, entry.key, known->second));
+        if (!inserted)
+            throw ConfigError(
+                fmt::format("{}:{}: '{}' is given twice, first in line {}", name, number, entry.key, known->second));
         file.entries.push_back(std::move(entry));
     }
     return file;
@@ -60,9 +64,11 @@ IniFile parse_ini(const std::string& name, std::string_view text) {
 IniFile read_ini(const std::filesystem::path& path) {
     std::ifstream stream(path, std::ios::binary);
     std::ostringstream text;
-    if (stream.is_open() && std::filesystem::is_regular_file(path)) text << stream.rdbuf();
-    else throw ConfigError(fmt::format("{}: no such file, or it cannot be read", path.string()));
+    if (stream.is_open() && std::filesystem::is_regular_file(path))
+        text << stream.rdbuf();
+    else
+        throw ConfigError(fmt::format("{}: no such file, or it cannot be read", path.string()));
     return parse_ini(path.string(), text.str());
 }
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

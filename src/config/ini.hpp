@@ -11,13 +11,13 @@
 namespace zerosim::config {
 
 struct IniEntry {
-    std::string key;      // "section.name", or "name" before the first section
+    std::string key; // "section.name", or "name" before the first section
     std::string value;
     int line = 0;
 };
 
 struct IniFile {
-    std::string name;     // as given, for messages
+    std::string name; // as given, for messages
     std::vector<IniEntry> entries;
     /// "file:12"
     [[nodiscard]] std::string place(const IniEntry& entry) const;
@@ -28,4 +28,4 @@ struct IniFile {
 /// Throws ConfigError when the file cannot be read.
 [[nodiscard]] IniFile read_ini(const std::filesystem::path& path);
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

@@ -25,11 +25,21 @@ struct PresetKey {
     std::variant<std::int64_t Model::*, double Model::*, bool Model::*> member;
 };
 constexpr std::array<PresetKey, 15> kPresetKeys{{
-    {"model.layers", &Model::layers}, {"model.hidden", &Model::hidden}, {"model.heads", &Model::heads}, {"model.kv-heads", &Model::kv_heads},
-    {"model.head-dim", &Model::head_dim}, {"model.feed-forward", &Model::feed_forward}, {"model.vocabulary", &Model::vocabulary},
-    {"model.positions", &Model::positions}, {"model.sliding-window", &Model::sliding_window}, {"model.norm-epsilon", &Model::norm_epsilon},
-    {"model.rotary-base", &Model::rotary_base}, {"model.tied", &Model::tied}, {"model.qkv-bias", &Model::qkv_bias},
-    {"model.output-bias", &Model::output_bias}, {"model.mlp-bias", &Model::mlp_bias},
+    {"model.layers", &Model::layers},
+    {"model.hidden", &Model::hidden},
+    {"model.heads", &Model::heads},
+    {"model.kv-heads", &Model::kv_heads},
+    {"model.head-dim", &Model::head_dim},
+    {"model.feed-forward", &Model::feed_forward},
+    {"model.vocabulary", &Model::vocabulary},
+    {"model.positions", &Model::positions},
+    {"model.sliding-window", &Model::sliding_window},
+    {"model.norm-epsilon", &Model::norm_epsilon},
+    {"model.rotary-base", &Model::rotary_base},
+    {"model.tied", &Model::tied},
+    {"model.qkv-bias", &Model::qkv_bias},
+    {"model.output-bias", &Model::output_bias},
+    {"model.mlp-bias", &Model::mlp_bias},
 }};
 
 std::vector<std::string> preset_keys() {
@@ -65,12 +75,14 @@ void apply_entry(LoadedModel& loaded, const IniFile& file, const IniEntry& entry
         return;
     }
     if (entry.key == "model.rotary-scaling") {
-        loaded.notes.push_back(fmt::format("{}: rotary scaling '{}' is not applied: positions are embedded as they are", file.place(entry), entry.value));
+        loaded.notes.push_back(fmt::format("{}: rotary scaling '{}' is not applied: positions are embedded as they are",
+                                           file.place(entry), entry.value));
         return;
     }
     for (const PresetKey& key : kPresetKeys) {
         if (key.key != entry.key) continue;
-        if (!assign(loaded.model, key, entry.value)) throw ConfigError(fmt::format("{}: '{}' is no value of {}", file.place(entry), entry.value, entry.key));
+        if (!assign(loaded.model, key, entry.value))
+            throw ConfigError(fmt::format("{}: '{}' is no value of {}", file.place(entry), entry.value, entry.key));
         return;
     }
     const auto keys = preset_keys();
@@ -89,14 +101,16 @@ LoadedModel read_preset(const fs::path& path, const std::string& origin) {
 
 LoadedModel read_huggingface(const fs::path& path) {
     std::ifstream stream(path, std::ios::binary);
-    if (!stream || !fs::is_regular_file(path)) throw ConfigError(fmt::format("model '{}': no such file, or it cannot be read", path.string()));
+    if (!stream || !fs::is_regular_file(path))
+        throw ConfigError(fmt::format("model '{}': no such file, or it cannot be read", path.string()));
     std::ostringstream text;
     text << stream.rdbuf();
     const bool named_by_folder = path.filename() == "config.json" && path.has_parent_path();
-    return import_huggingface(text.str(), (named_by_folder ? path.parent_path().filename() : path.stem()).string(), path.string());
+    return import_huggingface(text.str(), (named_by_folder ? path.parent_path().filename() : path.stem()).string(),
+                              path.string());
 }
 
-}  // namespace
+} // namespace
 
 void complete(Model& m, const std::string& place) {
     const bool gpt2 = m.family == model::Family::gpt2;
@@ -105,23 +119,27 @@ void complete(Model& m, const std::string& place) {
     };
     require(m.layers > 0 && m.hidden > 0 && m.heads > 0 && m.vocabulary > 0 && m.positions > 0,
             "a model needs layers, hidden, heads, vocabulary and positions, each at least 1");
-    constexpr std::int64_t kMost = std::int64_t{1} << 24;   // keeps every product of two sizes far inside 64 bits
-    for (const std::int64_t size : {m.layers, m.hidden, m.heads, m.kv_heads, m.head_dim, m.feed_forward, m.vocabulary, m.positions}) {
+    constexpr std::int64_t kMost = std::int64_t{1} << 24; // keeps every product of two sizes far inside 64 bits
+    for (const std::int64_t size :
+         {m.layers, m.hidden, m.heads, m.kv_heads, m.head_dim, m.feed_forward, m.vocabulary, m.positions}) {
         require(size <= kMost, fmt::format("a size of {} is out of range (at most {})", size, kMost));
     }
     require(m.layers <= 32767, fmt::format("{} layers are too many (at most 32767)", m.layers));
     if (m.kv_heads == 0) m.kv_heads = m.heads;
     if (m.feed_forward == 0) {
         require(gpt2, "feed-forward is missing");
-        m.feed_forward = 4 * m.hidden;                      // GPT-2's default
+        m.feed_forward = 4 * m.hidden; // GPT-2's default
     }
     if (m.head_dim == 0) {
-        require(m.hidden % m.heads == 0, fmt::format("{} hidden features do not divide into {} heads; head-dim is missing", m.hidden, m.heads));
+        require(m.hidden % m.heads == 0,
+                fmt::format("{} hidden features do not divide into {} heads; head-dim is missing", m.hidden, m.heads));
         m.head_dim = m.hidden / m.heads;
     }
-    require(m.heads % m.kv_heads == 0, fmt::format("{} heads do not divide into {} groups of key/value heads", m.heads, m.kv_heads));
+    require(m.heads % m.kv_heads == 0,
+            fmt::format("{} heads do not divide into {} groups of key/value heads", m.heads, m.kv_heads));
     if (gpt2) {
-        require(m.kv_heads == m.heads && m.heads * m.head_dim == m.hidden, "gpt2 has as many key/value heads as heads, and heads * head-dim = hidden");
+        require(m.kv_heads == m.heads && m.heads * m.head_dim == m.hidden,
+                "gpt2 has as many key/value heads as heads, and heads * head-dim = hidden");
         m.qkv_bias = m.output_bias = m.mlp_bias = true;
     } else {
         require(m.head_dim % 2 == 0, fmt::format("rotary embedding needs an even head-dim, not {}", m.head_dim));
@@ -131,7 +149,8 @@ void complete(Model& m, const std::string& place) {
 
 LoadedModel load_model(const std::string& name_or_path, const SearchPaths& paths) {
     const fs::path path(name_or_path);
-    const bool looks_like_path = name_or_path.find('/') != std::string::npos || path.extension() == ".json" || path.extension() == ".cfg";
+    const bool looks_like_path =
+        name_or_path.find('/') != std::string::npos || path.extension() == ".json" || path.extension() == ".cfg";
     std::error_code error;
     if (!looks_like_path) {
         if (const auto preset = paths.find("models", name_or_path)) return read_preset(*preset, "preset " + name_or_path);
@@ -139,10 +158,11 @@ LoadedModel load_model(const std::string& name_or_path, const SearchPaths& paths
     if (fs::is_directory(path, error)) return read_huggingface(path / "config.json");
     if (!looks_like_path) {
         const auto names = paths.names("models");
-        throw ConfigError(fmt::format("unknown model '{}'{} (zerosim list models)", name_or_path, did_you_mean(name_or_path, names)));
+        throw ConfigError(
+            fmt::format("unknown model '{}'{} (zerosim list models)", name_or_path, did_you_mean(name_or_path, names)));
     }
     if (path.extension() == ".cfg") return read_preset(path, name_or_path);
     return read_huggingface(path);
 }
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

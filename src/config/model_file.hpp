@@ -14,8 +14,8 @@ namespace zerosim::config {
 
 struct LoadedModel {
     model::Model model;
-    std::string origin;                  // "preset gpt2-124m" or the file
-    std::vector<std::string> notes;      // what the file says and zerosim does not apply
+    std::string origin;             // "preset gpt2-124m" or the file
+    std::vector<std::string> notes; // what the file says and zerosim does not apply
 };
 
 /// `name_or_path`: a preset's name, a path of a .cfg file, of a config.json or of a folder that holds one.
@@ -23,10 +23,11 @@ struct LoadedModel {
 [[nodiscard]] LoadedModel load_model(const std::string& name_or_path, const SearchPaths& paths);
 
 /// The text of a config.json of the gpt2, llama, mistral or qwen2 family; `place` names it in errors.
-/// Dropout rates of the file are not taken (`train.dropout` is the only one) and scaled rotary embeddings are not applied: notes say so.
+/// Dropout rates of the file are not taken (`train.dropout` is the only one) and scaled rotary embeddings are not applied: notes
+/// say so.
 [[nodiscard]] LoadedModel import_huggingface(std::string_view text, const std::string& name, const std::string& place);
 
 /// Fills what follows from the rest (head_dim, kv_heads, feed-forward) and checks what must hold; ConfigError at `place`.
 void complete(model::Model& model, const std::string& place);
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

@@ -27,7 +27,9 @@ public:
         heading_ = std::move(heading);
         commands_ = commands;
     }
-    Option& text(std::string key, std::string value, std::string help) { return add(Kind::text, std::move(key), std::move(value), std::move(help)); }
+    Option& text(std::string key, std::string value, std::string help) {
+        return add(Kind::text, std::move(key), std::move(value), std::move(help));
+    }
     Option& flag(std::string key, bool value, std::string help) {
         return add(Kind::boolean, std::move(key), value ? "true" : "false", std::move(help));
     }
@@ -37,7 +39,9 @@ public:
     Option& real(std::string key, std::string value, double minimum, double maximum, std::string help) {
         return range(add(Kind::real, std::move(key), std::move(value), std::move(help)), minimum, maximum);
     }
-    Option& bytes(std::string key, std::string value, std::string help) { return add(Kind::bytes, std::move(key), std::move(value), std::move(help)); }
+    Option& bytes(std::string key, std::string value, std::string help) {
+        return add(Kind::bytes, std::move(key), std::move(value), std::move(help));
+    }
     Option& choice(std::string key, std::vector<std::string> choices, std::vector<std::string> planned, std::string help) {
         Option& option = add(Kind::choice, std::move(key), choices.front(), std::move(help));
         option.choices = std::move(choices);
@@ -75,15 +79,18 @@ void model_and_cluster(Table& t) {
 
     t.group("Cluster", kScenario);
     t.text("cluster", "local", "preset (zerosim list clusters) or the path of one").commands = kScenario | kLaunch;
-    t.integer("ranks", "1", 1, 1e7, "world size; under mpirun MPI's").commands = kScenario | bits({Command::collectives, Command::calibrate});
+    t.integer("ranks", "1", 1, 1e7, "world size; under mpirun MPI's").commands =
+        kScenario | bits({Command::collectives, Command::calibrate});
     t.integer("cluster.gpus-per-node", "", 1, 4096, "devices of a node").default_text = "the cluster's";
     t.real("cluster.network-gigabits-per-node", "", 1e-3, 1e6, "network of a node, Gbit/s").default_text = "the cluster's";
     t.choice("cluster.communication", {"modelled", "free"}, {}, "free: collectives take no time");
     t.choice("collective.order", {"rank", "library"}, {"library"}, "rank: sums in rank order, the same bits at every run");
     t.choice("device", {"auto", "cpu", "cuda"}, {}, "what kernels run on");
-    t.choice("compute", {"real", "synthetic"}, {}, "synthetic: buffers and collectives are real, kernels take their modelled time").commands = kRun;
-    t.integer("compute-threads", "0", 0, 4096, "threads of a rank's kernels; 0: the cores it may use, shared by the node's ranks").commands =
-        kScenario | bits({Command::calibrate});
+    t.choice("compute", {"real", "synthetic"}, {},
+             "synthetic: buffers and collectives are real, kernels take their modelled time")
+        .commands = kRun;
+    t.integer("compute-threads", "0", 0, 4096, "threads of a rank's kernels; 0: the cores it may use, shared by the node's ranks")
+        .commands = kScenario | bits({Command::calibrate});
 }
 
 void strategy(Table& t) {
@@ -95,12 +102,13 @@ void strategy(Table& t) {
     t.integer("strategy.prefetch-depth", "1", 0, 64, "units gathered ahead of the one computing (stage 3)");
     t.flag("strategy.overlap-communication", true, "false: collectives run on the compute stream");
     t.flag("strategy.reuse-gathered", false, "save the gathers that the last use of a unit makes unnecessary (stage 3)");
-    t.choice("strategy.arena", {"planned", "caching"}, {}, "planned: offsets in one arena per pool, fixed ahead; caching: allocated as used").commands =
-        kRun | bits({Command::show});
+    t.choice("strategy.arena", {"planned", "caching"}, {},
+             "planned: offsets in one arena per pool, fixed ahead; caching: allocated as used")
+        .commands = kRun | bits({Command::show});
     t.choice("strategy.offload-parameters", {"none", "cpu", "nvme"}, {"cpu", "nvme"}, "where parameter shards lie");
     t.choice("strategy.offload-optimizer", {"none", "cpu", "nvme"}, {"cpu", "nvme"}, "where optimizer states lie");
     for (const char* axis : {"tensor", "pipeline", "context", "expert", "sequence"}) {
-        t.choice(std::string("parallel.") + axis, {"1"}, {}, "ranks of this axis; only 1 is built");
+        t.integer(std::string("parallel.") + axis, "1", 1, 1e5, "ranks of this axis; only 1 is built").built = false;
     }
 }
 
@@ -112,11 +120,13 @@ void training(Table& t) {
     t.integer("train.global-batch", "", 1, 1e9, "sequences of a step, all ranks; sets whichever of the two above is not given")
         .default_text = "ranks x micro-batch x accumulation";
     t.integer("train.steps", "3", 1, 1e9, "steps");
-    t.choice("train.precision", {"bf16-mixed", "fp16-mixed", "bf16", "fp32", "fp8-mixed"}, {"fp8-mixed"}, "weights and activations; -mixed: fp32 masters");
+    t.choice("train.precision", {"bf16-mixed", "fp16-mixed", "bf16", "fp32", "fp8-mixed"}, {"fp8-mixed"},
+             "weights and activations; -mixed: fp32 masters");
     Option& reduce = t.choice("train.reduce-precision", {"fp32", "bf16", "fp16"}, {}, "dtype in which gradients are reduced");
     reduce.default_value.clear();
     reduce.default_text = "by system; zerosim: the compute dtype";
-    t.choice("train.optimizer", {"adamw", "adamw-foreach", "sgd-momentum", "adamw-8bit"}, {"adamw-foreach", "sgd-momentum", "adamw-8bit"}, "optimizer");
+    t.choice("train.optimizer", {"adamw", "adamw-foreach", "sgd-momentum", "adamw-8bit"},
+             {"adamw-foreach", "sgd-momentum", "adamw-8bit"}, "optimizer");
     t.real("train.learning-rate", "1e-3", 0, 1e6, "learning rate");
     t.real("train.beta1", "0.9", 0, 1, "Adam's beta 1");
     t.real("train.beta2", "0.95", 0, 1, "Adam's beta 2");
@@ -124,20 +134,22 @@ void training(Table& t) {
     t.real("train.weight-decay", "0.1", 0, 1e3, "decoupled weight decay, of matrices only");
     t.real("train.clip-gradients", "0", 0, 1e9, "global gradient norm to clip to; 0: off");
     t.real("train.initial-loss-scale", "65536", 1, 4294967296.0, "loss scale of fp16-mixed at the first step");
-    t.text("train.recompute", "none", "none | full | every:K (blocks 0, K, 2K, ...) are computed again in backward").planned = {"selective"};
+    t.text("train.recompute", "none", "none | full | every:K (blocks 0, K, 2K, ...) are computed again in backward").planned = {
+        "selective"};
     t.flag("train.recompute-early-stop", true, "recomputation ends at the last tensor that backward needs");
     t.choice("train.attention", {"flash", "standard"}, {"standard"}, "flash: scores are never stored");
     t.choice("train.compile", {"false", "true"}, {"true"}, "torch.compile");
     t.real("train.dropout", "0", 0, 0.999, "probability to drop, after embedding, attention and feed-forward");
     t.integer("train.seed", "0", 0, 9e18, "of weights and dropout");
-    t.integer("train.lora-rank", "0", 0, 0, "LoRA adapters; only 0 is built");
+    t.integer("train.lora-rank", "0", 0, 4096, "LoRA adapters; only 0 (none) is built").built = false;
     t.text("train.data", "", "a file (bytes are tokens), a folder of .md files, or 'chain'").default_text = "zerosim's own docs";
     t.choice("train.init", {"normal", "hash"}, {}, "initial weights; hash: those of the reference trajectories");
 }
 
 void running(Table& t) {
     t.group("Run", kRun);
-    t.integer("timeout-seconds", "120", 1, 1e7, "the watchdog: a collective that waits longer ends the job").commands = bits({Command::run, Command::collectives});
+    t.integer("timeout-seconds", "120", 1, 1e7, "the watchdog: a collective that waits longer ends the job").commands =
+        bits({Command::run, Command::collectives});
     t.text("inject", "", "a fault, for tests and drills: rank:op:throw|hang|slow|exit").default_text = "none";
     t.flag("trace", true, "record when each op began and ended");
     t.flag("check-numerics", false, "look for NaN and infinity after every kernel");
@@ -146,21 +158,25 @@ void running(Table& t) {
     t.bytes("minimum-bytes", "1M", "smallest message; M = MiB, MB = decimal").commands = bits({Command::collectives});
     t.bytes("maximum-bytes", "64M", "largest message").commands = bits({Command::collectives});
     t.integer("step-factor", "2", 2, 1024, "from one message size to the next").commands = bits({Command::collectives});
-    t.choice("kind", {"all", "all-reduce", "all-gather", "reduce-scatter", "broadcast", "all-to-all"}, {}, "which collectives").commands =
-        bits({Command::collectives});
+    t.choice("kind", {"all", "all-reduce", "all-gather", "reduce-scatter", "broadcast", "all-to-all"}, {}, "which collectives")
+        .commands = bits({Command::collectives});
     t.choice("type", {"fp32", "bf16", "fp16", "fp64"}, {}, "of the elements").commands = bits({Command::collectives});
     t.flag("predict", false, "do not communicate: the cost model's times on the cluster").commands = bits({Command::collectives});
     t.integer("repeats", "30", 1, 1e6, "timed repeats; the median is reported");
 
     t.group("Checks", kScenario);
-    t.flag("explain", false, "say where each figure comes from").commands = bits({Command::run, Command::simulate, Command::compare});
-    t.text("fail-if", "", "exit code 1 if this holds, e.g. 'memory.peak_allocated_bytes > 80e9'").commands = bits({Command::run, Command::simulate});
+    t.flag("explain", false, "say where each figure comes from").commands =
+        bits({Command::run, Command::simulate, Command::compare});
+    t.text("fail-if", "", "exit code 1 if this holds, e.g. 'memory.peak_allocated_bytes > 80e9'").commands =
+        bits({Command::run, Command::simulate});
     t.real("tolerance", "", 0, 1e9, "exit code 1 if figures differ relatively by more").commands = bits({Command::compare});
 
-    t.group("Output", kScenario | bits({Command::collectives, Command::calibrate, Command::report, Command::list, Command::doctor}));
+    t.group("Output",
+            kScenario | bits({Command::collectives, Command::calibrate, Command::report, Command::list, Command::doctor}));
     t.choice("format", {"table", "json", "csv"}, {}, "of the result on stdout");
     t.text("output", "", "write the result to this file instead").default_text = "stdout";
-    t.text("perfetto", "", "write a trace for ui.perfetto.dev to this file").commands = bits({Command::run, Command::simulate, Command::report});
+    t.text("perfetto", "", "write a trace for ui.perfetto.dev to this file").commands =
+        bits({Command::run, Command::simulate, Command::report});
     t.flag("schedule", false, "print the planned operations").commands = bits({Command::show});
     t.flag("partition", false, "print which rank owns which range of which tensor").commands = bits({Command::show});
 }
@@ -176,11 +192,18 @@ std::vector<Option> make_table() {
 }
 
 constexpr std::array<std::pair<Command, std::string_view>, 9> kNames{{
-    {Command::run, "run"}, {Command::simulate, "simulate"}, {Command::compare, "compare"}, {Command::collectives, "collectives"},
-    {Command::calibrate, "calibrate"}, {Command::report, "report"}, {Command::list, "list"}, {Command::show, "show"}, {Command::doctor, "doctor"},
+    {Command::run, "run"},
+    {Command::simulate, "simulate"},
+    {Command::compare, "compare"},
+    {Command::collectives, "collectives"},
+    {Command::calibrate, "calibrate"},
+    {Command::report, "report"},
+    {Command::list, "list"},
+    {Command::show, "show"},
+    {Command::doctor, "doctor"},
 }};
 
-}  // namespace
+} // namespace
 
 std::optional<Command> command_of(std::string_view text) {
     for (const auto& [command, command_name] : kNames) {
@@ -248,7 +271,9 @@ boost::program_options::options_description describe_options(Command command) {
             help = list + "; " + help;
         }
         auto* value = po::value<std::string>();
-        value->value_name(option.kind == Kind::boolean ? "true|false" : option.kind == Kind::text || option.kind == Kind::choice ? "x" : "n");
+        value->value_name(option.kind == Kind::boolean                               ? "true|false"
+                          : option.kind == Kind::text || option.kind == Kind::choice ? "x"
+                                                                                     : "n");
         const std::string& shown = option.default_value.empty() ? option.default_text : option.default_value;
         if (!shown.empty()) value->default_value(option.default_value, shown);
         group->second->add_options()(option.key.c_str(), value, help.c_str());
@@ -258,4 +283,4 @@ boost::program_options::options_description describe_options(Command command) {
     return all;
 }
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

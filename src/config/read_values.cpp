@@ -3,9 +3,9 @@
 #include "config/ini.hpp"
 #include "config/values.hpp"
 
+#include <fmt/core.h>
 #include <boost/program_options/errors.hpp>
 #include <boost/program_options/parsers.hpp>
-#include <fmt/core.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -57,7 +57,7 @@ std::vector<po::option> parse_words(Command command, const std::vector<std::stri
     try {
         return po::command_line_parser(with_switches_joined(arguments))
             .options(description)
-            .style(allow_long | long_allow_adjacent | long_allow_next)   // no abbreviations: allow_guessing is left out
+            .style(allow_long | long_allow_adjacent | long_allow_next) // no abbreviations: allow_guessing is left out
             .allow_unregistered()
             .run()
             .options;
@@ -75,7 +75,8 @@ std::filesystem::path scenario_path(const std::string& name, const std::vector<s
         const std::filesystem::path file = std::filesystem::path(folder) / (name + ".cfg");
         if (std::filesystem::is_regular_file(file, error)) return file;
         if (!std::filesystem::is_directory(folder, error)) continue;
-        for (const auto& entry : std::filesystem::directory_iterator(folder, error)) names.push_back(entry.path().stem().string());
+        for (const auto& entry : std::filesystem::directory_iterator(folder, error))
+            names.push_back(entry.path().stem().string());
     }
     std::sort(names.begin(), names.end());
     throw ConfigError(fmt::format("command line: no scenario file '{}'{}", name, did_you_mean(name, names)));
@@ -104,14 +105,15 @@ void apply_environment(Reading& reading, const Request& request) {
         if (!variable.starts_with("ZEROSIM_")) continue;
         const auto found = options.find(variable);
         if (found == options.end()) {
-            reading.warnings.push_back(fmt::format("environment: {} is not a variable of zerosim and has no effect{}", variable, did_you_mean(variable, names)));
+            reading.warnings.push_back(fmt::format("environment: {} is not a variable of zerosim and has no effect{}", variable,
+                                                   did_you_mean(variable, names)));
         } else if (found->second->accepted_by(request.command)) {
             reading.values.set(found->second->key, value, "environment " + variable);
         }
     }
 }
 
-}  // namespace
+} // namespace
 
 CommandLine parse_command_line(Command command, const std::vector<std::string>& arguments) {
     CommandLine line;
@@ -125,7 +127,11 @@ CommandLine parse_command_line(Command command, const std::vector<std::string>& 
         }
         const Option* known = find_option(option.string_key);
         if (option.unregistered || known == nullptr || !known->accepted_by(command)) refuse_option(command, option.string_key);
-        if (!seen.insert(option.string_key).second) throw ConfigError(fmt::format("command line: --{} is given twice", option.string_key));
+        const bool next_word_is_option =
+            option.original_tokens.size() > 1 && option.value.front().starts_with("--"); // Boost would take it
+        if (next_word_is_option) throw ConfigError(fmt::format("command line: --{} needs a value", option.string_key));
+        if (!seen.insert(option.string_key).second)
+            throw ConfigError(fmt::format("command line: --{} is given twice", option.string_key));
         line.options.push_back({option.string_key, option.value.front(), "command line"});
     }
     return line;
@@ -134,7 +140,8 @@ CommandLine parse_command_line(Command command, const std::vector<std::string>& 
 Reading read_values(const Request& request, const std::vector<std::string>& scenario_folders) {
     Reading reading;
     CommandLine line = parse_command_line(request.command, request.arguments);
-    const bool takes_scenario = request.command == Command::run || request.command == Command::simulate || request.command == Command::show;
+    const bool takes_scenario =
+        request.command == Command::run || request.command == Command::simulate || request.command == Command::show;
     if (takes_scenario && !line.positionals.empty()) {
         if (line.positionals.size() > 1) {
             throw ConfigError(fmt::format("command line: one scenario file at most, '{}' is a second", line.positionals[1]));
@@ -148,4 +155,4 @@ Reading read_values(const Request& request, const std::vector<std::string>& scen
     return reading;
 }
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

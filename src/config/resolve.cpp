@@ -15,7 +15,9 @@ namespace {
 
 model::Implementation implementation_of(const Values& values) {
     const std::string& text = values.text("model.implementation");
-    return text == "huggingface" ? model::Implementation::huggingface : text == "megatron" ? model::Implementation::megatron : model::Implementation::torch;
+    return text == "huggingface" ? model::Implementation::huggingface
+           : text == "megatron"  ? model::Implementation::megatron
+                                 : model::Implementation::torch;
 }
 
 LoadedModel model_of(Values& values, const SearchPaths& paths) {
@@ -37,8 +39,10 @@ LoadedModel model_of(Values& values, const SearchPaths& paths) {
         values.refuse("train.sequence-length", fmt::format("is more than the {} positions of model {}", m.positions, m.name));
     }
     if (m.sliding_window > 0 && values.integer("train.sequence-length") > m.sliding_window) {
-        values.refuse("train.sequence-length", fmt::format("is more than the attention window of {} ({} tokens); windowed attention is not "
-                                                           "implemented yet", m.name, m.sliding_window));
+        values.refuse("train.sequence-length",
+                      fmt::format("is more than the attention window of {} ({} tokens); windowed attention is not "
+                                  "implemented yet",
+                                  m.name, m.sliding_window));
     }
     return loaded;
 }
@@ -82,7 +86,8 @@ void settle_batch(Values& values, std::int64_t ranks) {
         return;
     }
     const std::int64_t total = values.integer(total_key);
-    if (total < ranks) values.refuse(total_key, fmt::format("is smaller than the {} ranks: each needs at least one sequence", ranks));
+    if (total < ranks)
+        values.refuse(total_key, fmt::format("is smaller than the {} ranks: each needs at least one sequence", ranks));
     const bool micro_follows = !values.given("train.micro-batch");
     const char* const free_key = micro_follows ? "train.micro-batch" : "train.gradient-accumulation";
     const char* const set_key = micro_follows ? "train.gradient-accumulation" : "train.micro-batch";
@@ -107,7 +112,8 @@ kernel::Library library_of(Command command, const Values& values, const cluster:
     const std::string& device = values.text("device");
     if (command == Command::run) {
         if (device == "cuda" && !machine.cuda) {
-            throw EnvironmentError(fmt::format("{}: device 'cuda': there is no CUDA device, or this build has none", values.at("device").origin));
+            throw EnvironmentError(
+                fmt::format("{}: device 'cuda': there is no CUDA device, or this build has none", values.at("device").origin));
         }
         return device == "cuda" || (device == "auto" && machine.cuda) ? kernel::Library::cuda : kernel::Library::host;
     }
@@ -127,18 +133,22 @@ void settle_threads(Values& values, const Machine& machine, std::int64_t ranks) 
 
 /// Values that follow from others, so that what is shown is what is done.
 void settle_shown(Values& values, const strategy::Scenario& scenario) {
-    values.set_default("strategy.shard-group", std::to_string(scenario.strategy.shard_group == 0 ? scenario.ranks : scenario.strategy.shard_group), "world size");
+    values.set_default("strategy.shard-group",
+                       std::to_string(scenario.strategy.shard_group == 0 ? scenario.ranks : scenario.strategy.shard_group),
+                       "world size");
     if (scenario.strategy.system == strategy::System::zerosim) {
-        values.set_default("train.reduce-precision", std::string(name(strategy::compute_dtype(scenario.training.precision))), "from train.precision");
+        values.set_default("train.reduce-precision", std::string(name(strategy::compute_dtype(scenario.training.precision))),
+                           "from train.precision");
     }
 }
 
 /// Not the keys of benchmarks alone.
 bool concerns_scenario(const Option& option) {
-    return option.accepted_by(Command::run) || option.accepted_by(Command::simulate) || option.accepted_by(Command::compare) || option.accepted_by(Command::show);
+    return option.accepted_by(Command::run) || option.accepted_by(Command::simulate) || option.accepted_by(Command::compare) ||
+           option.accepted_by(Command::show);
 }
 
-}  // namespace
+} // namespace
 
 Resolved resolve(Command command, Values values, const SearchPaths& paths, const Machine& machine) {
     Resolved resolved;
@@ -160,7 +170,8 @@ Resolved resolve(Command command, Values values, const SearchPaths& paths, const
     s.library = library_of(command, values, s.cluster, machine);
     s.compute_threads = static_cast<int>(values.integer("compute-threads"));
     resolved.run = run_options_of(values);
-    if (resolved.run.inject && resolved.run.inject->rank >= ranks) values.refuse("inject", fmt::format("names a rank beyond the {} ranks", ranks));
+    if (resolved.run.inject && resolved.run.inject->rank >= ranks)
+        values.refuse("inject", fmt::format("names a rank beyond the {} ranks", ranks));
     settle_shown(values, s);
     for (const Value& value : values.all()) {
         if (concerns_scenario(*find_option(value.key))) resolved.values.push_back(value);
@@ -179,4 +190,4 @@ Resolved resolve(const Request& request, const SearchPaths& paths, const Machine
     return resolved;
 }
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

@@ -1,6 +1,7 @@
 // resolve(): command line, environment and files become a Scenario and RunOptions, each value with its origin.
 // Called by the subcommands that plan, simulate or run.
-// Prints nothing, asks the machine nothing (the caller says what it offers), and never drops an asked value: it is applied or refused.
+// Prints nothing, asks the machine nothing (the caller says what it offers), and never drops an asked value: it is applied or
+// refused.
 #pragma once
 
 #include "config/search_paths.hpp"
@@ -37,29 +38,29 @@ struct RunOptions {
     bool trace = true;
     bool check_numerics = false;
     bool explain = false;
-    std::string fail_if;                  // "" = nothing asked
+    std::string fail_if; // "" = nothing asked
     std::optional<double> tolerance;
     Format format = Format::table;
-    std::string output, perfetto;         // "" = stdout; none
+    std::string output, perfetto; // "" = stdout; none
     bool show_schedule = false, show_partition = false;
-    bool ranks_given = false;             // `ranks` was set by the user
+    bool ranks_given = false; // `ranks` was set by the user
 };
 
 /// What the machine and the launcher offer.
 struct Machine {
-    int cores = 1;                                   // that this process may use
-    bool cuda = false;                               // the build has a CUDA device and one is here
-    std::optional<std::int64_t> launched_ranks;      // MPI's world size, under a launcher
-    std::optional<std::int64_t> local_ranks;         // of them on this node; default: all ranks
+    int cores = 1;                              // that this process may use
+    bool cuda = false;                          // the build has a CUDA device and one is here
+    std::optional<std::int64_t> launched_ranks; // MPI's world size, under a launcher
+    std::optional<std::int64_t> local_ranks;    // of them on this node; default: all ranks
 };
 
 struct Resolved {
     strategy::Scenario scenario;
     RunOptions run;
-    std::vector<Value> values;                       // every key of a scenario or a run, in the order of the table
+    std::vector<Value> values; // every key of a scenario or a run, in the order of the table
     std::vector<std::string> positionals;
-    std::vector<std::string> warnings;               // unknown variables
-    std::vector<std::string> notes;                  // what a model file says and is not applied
+    std::vector<std::string> warnings; // unknown variables
+    std::vector<std::string> notes;    // what a model file says and is not applied
 };
 
 /// Throws ConfigError, naming origin, key, value and what would be right; EnvironmentError for a device that is not there.
@@ -70,4 +71,4 @@ struct Resolved {
 
 [[nodiscard]] Format format_of(const Values& values);
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

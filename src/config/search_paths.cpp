@@ -16,7 +16,7 @@ void add(std::vector<fs::path>& paths, const fs::path& path) {
     if (is_folder(path / "models") && std::find(paths.begin(), paths.end(), path) == paths.end()) paths.push_back(path);
 }
 
-}  // namespace
+} // namespace
 
 std::optional<fs::path> SearchPaths::find(const std::string& folder, const std::string& name) const {
     for (const fs::path& root : configs) {
@@ -54,7 +54,8 @@ SearchPaths default_search_paths() {
     const fs::path program = fs::read_symlink("/proc/self/exe", error);
     if (!error) {
         add(paths.configs, program.parent_path().parent_path() / "share/zerosim/configs");
-        for (fs::path above = program.parent_path(); above.has_relative_path(); above = above.parent_path()) add(paths.configs, above / "configs");
+        for (fs::path above = program.parent_path(); above.has_relative_path(); above = above.parent_path())
+            add(paths.configs, above / "configs");
     }
 #ifdef ZEROSIM_SOURCE_CONFIGS
     add(paths.configs, ZEROSIM_SOURCE_CONFIGS);
@@ -63,4 +64,4 @@ SearchPaths default_search_paths() {
     return paths;
 }
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

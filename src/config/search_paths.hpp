@@ -25,4 +25,4 @@ struct SearchPaths {
 /// built and where it is installed.
 [[nodiscard]] SearchPaths default_search_paths();
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

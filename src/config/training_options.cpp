@@ -22,15 +22,24 @@ E pick(const Values& values, const char* key, const std::array<std::pair<std::st
     throw BugError(fmt::format("option {} accepts '{}', which has no meaning", key, values.text(key)));
 }
 
-constexpr std::array<std::pair<std::string_view, System>, 6> kSystems{{{"zerosim", System::zerosim}, {"ddp", System::ddp}, {"fsdp", System::fsdp},
-                                                                       {"fsdp2", System::fsdp2}, {"deepspeed", System::deepspeed}, {"megatron", System::megatron}}};
-constexpr std::array<std::pair<std::string_view, Precision>, 4> kPrecisions{
-    {{"bf16-mixed", Precision::bf16_mixed}, {"fp16-mixed", Precision::fp16_mixed}, {"bf16", Precision::bf16}, {"fp32", Precision::fp32}}};
+constexpr std::array<std::pair<std::string_view, System>, 6> kSystems{{{"zerosim", System::zerosim},
+                                                                       {"ddp", System::ddp},
+                                                                       {"fsdp", System::fsdp},
+                                                                       {"fsdp2", System::fsdp2},
+                                                                       {"deepspeed", System::deepspeed},
+                                                                       {"megatron", System::megatron}}};
+constexpr std::array<std::pair<std::string_view, Precision>, 4> kPrecisions{{{"bf16-mixed", Precision::bf16_mixed},
+                                                                             {"fp16-mixed", Precision::fp16_mixed},
+                                                                             {"bf16", Precision::bf16},
+                                                                             {"fp32", Precision::fp32}}};
 constexpr std::array<std::pair<std::string_view, Optimizer>, 1> kOptimizers{{{"adamw", Optimizer::adamw}}};
-constexpr std::array<std::pair<std::string_view, DeviceChoice>, 3> kDevices{{{"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}}};
-constexpr std::array<std::pair<std::string_view, Compute>, 2> kComputes{{{"real", Compute::real}, {"synthetic", Compute::synthetic}}};
+constexpr std::array<std::pair<std::string_view, DeviceChoice>, 3> kDevices{
+    {{"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}}};
+constexpr std::array<std::pair<std::string_view, Compute>, 2> kComputes{
+    {{"real", Compute::real}, {"synthetic", Compute::synthetic}}};
 constexpr std::array<std::pair<std::string_view, Arena>, 2> kArenas{{{"planned", Arena::planned}, {"caching", Arena::caching}}};
-constexpr std::array<std::pair<std::string_view, Format>, 3> kFormats{{{"table", Format::table}, {"json", Format::json}, {"csv", Format::csv}}};
+constexpr std::array<std::pair<std::string_view, Format>, 3> kFormats{
+    {{"table", Format::table}, {"json", Format::json}, {"csv", Format::csv}}};
 constexpr std::array<std::pair<std::string_view, FaultAction>, 4> kActions{
     {{"throw", FaultAction::fail}, {"hang", FaultAction::hang}, {"slow", FaultAction::slow}, {"exit", FaultAction::exit}}};
 
@@ -50,8 +59,9 @@ void check_reduce_precision(const Values& values, Precision precision) {
     const std::string& asked = values.text("train.reduce-precision");
     if (asked.empty() || values.text("strategy.system") != "zerosim") return;
     if (asked != name(compute_dtype(precision))) {
-        values.refuse("train.reduce-precision", fmt::format("is not implemented yet for train.precision {}: the zerosim system reduces in {}",
-                                                            values.text("train.precision"), name(compute_dtype(precision))));
+        values.refuse("train.reduce-precision",
+                      fmt::format("is not implemented yet for train.precision {}: the zerosim system reduces in {}",
+                                  values.text("train.precision"), name(compute_dtype(precision))));
     }
 }
 
@@ -62,12 +72,13 @@ std::optional<Fault> fault_of(const Values& values) {
     const auto last = text.rfind(':');
     const auto rank = first == std::string::npos ? std::nullopt : parse_integer(std::string_view(text).substr(0, first));
     for (const auto& [action_name, action] : kActions) {
-        if (rank && *rank >= 0 && last > first + 1 && text.substr(last + 1) == action_name) return Fault{*rank, text.substr(first + 1, last - first - 1), action};
+        if (rank && *rank >= 0 && last > first + 1 && text.substr(last + 1) == action_name)
+            return Fault{*rank, text.substr(first + 1, last - first - 1), action};
     }
     values.refuse("inject", "is not rank:op:throw, rank:op:hang, rank:op:slow or rank:op:exit");
 }
 
-}  // namespace
+} // namespace
 
 Strategy strategy_of(const Values& values) {
     Strategy s;
@@ -132,4 +143,4 @@ RunOptions run_options_of(const Values& values) {
 
 Format format_of(const Values& values) { return pick(values, "format", kFormats); }
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

@@ -11,4 +11,4 @@ namespace zerosim::config {
 [[nodiscard]] strategy::Training training_of(const Values& values);
 [[nodiscard]] RunOptions run_options_of(const Values& values);
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

@@ -61,4 +61,4 @@ void Values::refuse(std::string_view key, std::string_view what) const {
     throw ConfigError(fmt::format("{}: {} '{}' {}", value.origin, value.key, value.value, what));
 }
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

@@ -17,7 +17,7 @@ namespace zerosim::config {
 struct Value {
     std::string key;
     std::string value;
-    std::string origin;      // "default", "preset gpt2-124m", "scenario.cfg:12", "environment ZEROSIM_RANKS", "command line"
+    std::string origin; // "default", "preset gpt2-124m", "scenario.cfg:12", "environment ZEROSIM_RANKS", "command line"
 };
 
 class Values {
@@ -43,12 +43,12 @@ public:
 
 private:
     [[nodiscard]] Value& find(std::string_view key);
-    std::vector<Value> values_;      // in the order of the table
+    std::vector<Value> values_; // in the order of the table
 };
 
 /// What is on a command line beside the subcommand's name.
 struct CommandLine {
-    std::vector<Value> options;          // in order
+    std::vector<Value> options; // in order
     std::vector<std::string> positionals;
 };
 /// ConfigError for an unknown option (with the nearest), one of another subcommand, a missing value, one given twice.
@@ -57,16 +57,16 @@ struct CommandLine {
 /// Everything that values are read from.
 struct Request {
     Command command = Command::run;
-    std::vector<std::string> arguments;                  // after the subcommand
+    std::vector<std::string> arguments; // after the subcommand
     std::map<std::string, std::string> environment;
 };
 struct Reading {
     Values values;
-    std::vector<std::string> positionals;                // without the scenario file
-    std::vector<std::string> warnings;                   // unknown ZEROSIM_ variables
+    std::vector<std::string> positionals; // without the scenario file
+    std::vector<std::string> warnings;    // unknown ZEROSIM_ variables
 };
 /// Layers scenario file (the first positional of run, simulate and show), environment and command line over the defaults.
 /// Pure apart from reading the scenario file, which serves several subcommands: it may set keys that this one does not take.
 [[nodiscard]] Reading read_values(const Request& request, const std::vector<std::string>& scenario_folders = {});
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

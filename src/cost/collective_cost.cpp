@@ -19,8 +19,8 @@ struct Placement {
     std::int64_t nodes = 1;
 };
 
-// A group that fits on one node is taken to lie on one: groups of consecutive blocks of ranks * stride straddle nodes only when that
-// does not divide the node's devices.
+// A group that fits on one node is taken to lie on one: groups of consecutive blocks of ranks * stride straddle nodes only when
+// that does not divide the node's devices.
 Placement place(std::int64_t ranks, std::int64_t stride, const cluster::Cluster& cluster) {
     if (ranks * stride <= cluster.devices_per_node) return {ranks, ranks, 1};
     const std::int64_t per_node = std::clamp<std::int64_t>(cluster.devices_per_node / stride, 1, ranks);
@@ -35,8 +35,8 @@ double ring_latency(const Placement& place, std::int64_t rounds, const cluster::
                                           static_cast<double>(across) * cluster.network.latency_seconds);
 }
 
-// A ring enters and leaves a node once, through all its network cards. The groups that a node holds at once (stride of them) share
-// them, so a group has the cards of its own per_node devices.
+// A ring enters and leaves a node once, through all its network cards. The groups that a node holds at once (stride of them)
+// share them, so a group has the cards of its own per_node devices.
 double ring_bytes_per_second(const Placement& place, const cluster::Cluster& cluster) {
     const double within = cluster.intra_node.achieved_bytes_per_second();
     if (place.nodes == 1) return within;
@@ -50,8 +50,8 @@ double ring_seconds(CollectiveKind kind, double bytes, const Placement& place, c
            bytes * ring_factor(kind, place.ranks) / ring_bytes_per_second(place, cluster);
 }
 
-// Double binary tree across nodes, chains within (tuning.cc: latency 2 * ((n / nodes - 1) * intra + log2(nodes) * inter), bandwidth
-// 0.92 of the bus, every byte up and down).
+// Double binary tree across nodes, chains within (tuning.cc: latency 2 * ((n / nodes - 1) * intra + log2(nodes) * inter),
+// bandwidth 0.92 of the bus, every byte up and down).
 double tree_all_reduce_seconds(double bytes, const Placement& place, const cluster::Cluster& cluster) {
     constexpr double efficiency = 0.92;
     const double latency = 2.0 * (static_cast<double>(place.per_node - 1) * cluster.intra_node.latency_seconds +
@@ -59,15 +59,16 @@ double tree_all_reduce_seconds(double bytes, const Placement& place, const clust
     return cluster.collective_launch_seconds + latency + 2.0 * bytes / (efficiency * ring_bytes_per_second(place, cluster));
 }
 
-// Every rank sends 1/n of its message to every other: those of its own node over the node's links, the others over its share of the
-// network. A GPU starts all sends at once; MPI ranks pay a latency for each.
+// Every rank sends 1/n of its message to every other: those of its own node over the node's links, the others over its share of
+// the network. A GPU starts all sends at once; MPI ranks pay a latency for each.
 double all_to_all_seconds(double bytes, const Placement& place, const cluster::Cluster& cluster) {
     const double slice = bytes / static_cast<double>(place.ranks);
     const auto within = static_cast<double>(place.per_node - 1);
     const auto across = static_cast<double>(place.ranks - place.per_node);
     const double messages_within = cluster.device.is_cpu ? within : std::min(within, 1.0);
     const double messages_across = cluster.device.is_cpu ? across : std::min(across, 1.0);
-    const double latency = messages_within * cluster.intra_node.latency_seconds + messages_across * cluster.network.latency_seconds;
+    const double latency =
+        messages_within * cluster.intra_node.latency_seconds + messages_across * cluster.network.latency_seconds;
     const double transfer_within = within > 0 ? slice * within / cluster.intra_node.achieved_bytes_per_second() : 0.0;
     const double transfer_across = across > 0 ? slice * across / cluster.network.achieved_bytes_per_second() : 0.0;
     return cluster.collective_launch_seconds + latency + std::max(transfer_within, transfer_across);
@@ -80,14 +81,26 @@ double gpu_seconds(CollectiveKind kind, double bytes, const Placement& place, co
     return std::min(ring, tree_all_reduce_seconds(bytes, place, cluster));
 }
 
+double summing_seconds(double bytes, const cluster::Cluster& cluster) {
+    return cluster.reduction_bytes_per_second > 0 ? bytes / cluster.reduction_bytes_per_second : 0.0;
+}
+
+/// All-reduces up to this many bytes of all ranks together are one all-gather, summed by every rank
+/// (MpiCommunicator::kGatheredBytes).
+constexpr double kGatheredBytes = 16 * 1024;
+
+double host_all_reduce_seconds(double bytes, const Placement& place, const cluster::Cluster& cluster) {
+    const double gathered = bytes * static_cast<double>(place.ranks);
+    if (gathered <= kGatheredBytes)
+        return ring_seconds(CollectiveKind::all_gather, gathered, place, cluster) + summing_seconds(gathered, cluster);
+    return all_to_all_seconds(bytes, place, cluster) + summing_seconds(bytes, cluster) +
+           ring_seconds(CollectiveKind::all_gather, bytes, place, cluster);
+}
+
 double host_seconds(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster) {
-    const auto scatter = [&] {
-        const double sum = cluster.reduction_bytes_per_second > 0 ? bytes / cluster.reduction_bytes_per_second : 0.0;
-        return all_to_all_seconds(bytes, place, cluster) + sum;
-    };
     switch (kind) {
-        case CollectiveKind::all_reduce: return scatter() + ring_seconds(CollectiveKind::all_gather, bytes, place, cluster);
-        case CollectiveKind::reduce_scatter: return scatter();
+        case CollectiveKind::all_reduce: return host_all_reduce_seconds(bytes, place, cluster);
+        case CollectiveKind::reduce_scatter: return all_to_all_seconds(bytes, place, cluster) + summing_seconds(bytes, cluster);
         case CollectiveKind::all_to_all: return all_to_all_seconds(bytes, place, cluster);
         case CollectiveKind::all_gather:
         case CollectiveKind::broadcast: return ring_seconds(kind, bytes, place, cluster);
@@ -97,14 +110,18 @@ double host_seconds(CollectiveKind kind, double bytes, const Placement& place, c
 
 void require_links(const Placement& place, const cluster::Cluster& cluster) {
     if (place.per_node > 1 && cluster.intra_node.achieved_bytes_per_second() <= 0)
-        throw ConfigError(fmt::format("cluster '{}' has no links within a node (node.link-gigabytes-per-second is 0), but {} ranks of a "
-                                      "group share one", cluster.name, place.per_node));
+        throw ConfigError(
+            fmt::format("cluster '{}' has no links within a node (node.link-gigabytes-per-second is 0), but {} ranks of a "
+                        "group share one",
+                        cluster.name, place.per_node));
     if (place.nodes > 1 && cluster.network.achieved_bytes_per_second() <= 0)
-        throw ConfigError(fmt::format("cluster '{}' has no network (network.gigabits-per-second is 0), but a group of {} ranks needs {} "
-                                      "nodes of {} devices", cluster.name, place.ranks, place.nodes, cluster.devices_per_node));
+        throw ConfigError(
+            fmt::format("cluster '{}' has no network (network.gigabits-per-second is 0), but a group of {} ranks needs {} "
+                        "nodes of {} devices",
+                        cluster.name, place.ranks, place.nodes, cluster.devices_per_node));
 }
 
-}  // namespace
+} // namespace
 
 double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
                           const cluster::Cluster& cluster, std::int64_t world) {
@@ -118,4 +135,4 @@ double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::
     return host_seconds(kind, bytes, placement, cluster) / share;
 }
 
-}  // namespace zerosim::cost
+} // namespace zerosim::cost

@@ -21,4 +21,4 @@ namespace zerosim::cost {
 [[nodiscard]] double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
                                         const cluster::Cluster& cluster, std::int64_t world = 0);
 
-}  // namespace zerosim::cost
+} // namespace zerosim::cost

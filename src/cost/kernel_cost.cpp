@@ -18,7 +18,7 @@ double matrix_peak(const cluster::DeviceSpec& device, DType type) {
 
 double per(double work, double rate) { return rate > 0 ? work / rate : 0.0; }
 
-}  // namespace
+} // namespace
 
 double kernel_seconds(kernel::Kernel kernel, const kernel::Attributes& attributes, DType type, const cluster::DeviceSpec& device,
                       double cores) {
@@ -33,4 +33,4 @@ double kernel_seconds(kernel::Kernel kernel, const kernel::Attributes& attribute
     return device.kernel_launch_seconds + std::max(arithmetic, memory) / cores;
 }
 
-}  // namespace zerosim::cost
+} // namespace zerosim::cost

@@ -43,7 +43,7 @@ double copy_seconds(const Program& program, const Op& op, const cluster::Cluster
         if (on_device(program, operands[i]) == on_device(program, operands[i + 1]))
             local += source + destination * (op.accumulate ? 2 : 1);
         else
-            crossing += std::min(source, destination);   // a cast happens on the wider side
+            crossing += std::min(source, destination); // a cast happens on the wider side
     }
     double seconds = 0;
     if (local > 0 || crossing == 0) seconds += memory_seconds(local, cluster.device, cores);
@@ -67,7 +67,7 @@ double input_seconds(const Program& program, const Op& op, const cluster::Cluste
     return cluster.host_link.latency_seconds + bytes / cluster.host_link.achieved_bytes_per_second();
 }
 
-}  // namespace
+} // namespace
 
 double op_seconds(const schedule::Schedule& schedule, const Program& program, const Op& op, const cluster::Cluster& cluster) {
     const double cores = cluster::cores_per_rank(cluster, schedule.ranks);
@@ -86,8 +86,8 @@ double op_seconds(const schedule::Schedule& schedule, const Program& program, co
         case OpKind::collective: {
             const schedule::Collective& collective = program.collective_of(op);
             const schedule::Axis& axis = schedule.axis(collective.axis);
-            return collective_seconds(collective.kind, schedule::message_bytes(program, collective), axis.size, axis.stride, cluster,
-                                      schedule.ranks);
+            return collective_seconds(collective.kind, schedule::message_bytes(program, collective), axis.size, axis.stride,
+                                      cluster, schedule.ranks);
         }
         case OpKind::host_compute: throw BugError("host_compute has no cost model: offloading to the host is not planned yet");
         case OpKind::count_: break;
@@ -95,4 +95,4 @@ double op_seconds(const schedule::Schedule& schedule, const Program& program, co
     throw BugError("op of an unknown kind");
 }
 
-}  // namespace zerosim::cost
+} // namespace zerosim::cost

@@ -4,13 +4,13 @@
 
 #include <fmt/core.h>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
 #include <filesystem>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <utility>
 
 namespace zerosim::data {
@@ -35,7 +35,8 @@ ByteText::ByteText(const std::string& path) {
     }
     std::sort(files.begin(), files.end());
     for (const std::string& file : files) add(file);
-    if (files.empty()) throw EnvironmentError(fmt::format("train.data '{}': a folder must hold *.md files, this one has none", path));
+    if (files.empty())
+        throw EnvironmentError(fmt::format("train.data '{}': a folder must hold *.md files, this one has none", path));
 }
 
 void ByteText::add(const std::string& path) {
@@ -56,11 +57,12 @@ void ByteText::read(std::int64_t offset, std::span<unsigned char> out) const {
         const ssize_t got = wanted == 0 ? 0 : ::pread(part->file.get(), out.data(), wanted, offset - part->begin);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) throw EnvironmentError(fmt::format("train.data '{}': {}", part->path, std::strerror(errno)));
-        if (got == 0 && wanted > 0) throw EnvironmentError(fmt::format("train.data '{}' became shorter while it was read", part->path));
+        if (got == 0 && wanted > 0)
+            throw EnvironmentError(fmt::format("train.data '{}' became shorter while it was read", part->path));
         out = out.subspan(static_cast<std::size_t>(got));
         offset += got;
         if (offset >= part->end) ++part;
     }
 }
 
-}  // namespace zerosim::data
+} // namespace zerosim::data

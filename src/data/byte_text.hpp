@@ -42,4 +42,4 @@ private:
     std::int64_t size_ = 0;
 };
 
-}  // namespace zerosim::data
+} // namespace zerosim::data

@@ -16,8 +16,9 @@ enum class Start : std::uint8_t { random, one, zero };
 [[nodiscard]] Scheme scheme_of(std::string_view name);
 
 /// Elements [begin, begin + count), row-major, of tensor number `tensor`.
-/// normal: N(0, 0.02) as GPT-2 (Radford et al. 2019), by Box and Muller on hash64. hash: tests/truth/training/README.md (no seed).
+/// normal: N(0, 0.02) as GPT-2 (Radford et al. 2019), by Box and Muller on hash64. hash: tests/truth/training/README.md (no
+/// seed).
 void initial_values(Scheme scheme, std::uint64_t seed, std::uint64_t tensor, Start start, std::int64_t begin, std::int64_t count,
                     float* out);
 
-}  // namespace zerosim::data
+} // namespace zerosim::data

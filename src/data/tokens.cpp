@@ -17,8 +17,10 @@ TokenSource::TokenSource(const std::string& source, std::int64_t vocabulary) : n
     check(vocabulary > 0, "a vocabulary has tokens");
     if (source == "chain") return;
     if (vocabulary < 256) {
-        throw EnvironmentError(fmt::format("train.data '{}': bytes are tokens and need a vocabulary of at least 256, the model has {}; "
-                                           "use --train.data chain or a model with a larger vocabulary", source, vocabulary));
+        throw EnvironmentError(
+            fmt::format("train.data '{}': bytes are tokens and need a vocabulary of at least 256, the model has {}; "
+                        "use --train.data chain or a model with a larger vocabulary",
+                        source, vocabulary));
     }
     text_ = std::make_unique<ByteText>(source);
 }
@@ -34,8 +36,10 @@ void TokenSource::check_length(std::int64_t steps, const StepShape& shape) const
     const std::int64_t needed = tokens_needed(steps, shape);
     if (needed <= text_->size()) return;
     const std::int64_t possible = std::max<std::int64_t>(0, (text_->size() - 1) / (shape.sequences * shape.length));
-    throw EnvironmentError(fmt::format("train.data '{}' is too short: {} steps of {} sequences of {} tokens need {} bytes, it has {}, "
-                                       "enough for {} steps", name_, steps, shape.sequences, shape.length, needed, text_->size(), possible));
+    throw EnvironmentError(
+        fmt::format("train.data '{}' is too short: {} steps of {} sequences of {} tokens need {} bytes, it has {}, "
+                    "enough for {} steps",
+                    name_, steps, shape.sequences, shape.length, needed, text_->size(), possible));
 }
 
 void TokenSource::fill_sequences(std::int64_t step, std::int64_t first, std::int64_t count, const StepShape& shape,
@@ -69,8 +73,8 @@ void TokenSource::read_chain(std::int64_t offset, std::int64_t count, std::int32
     while (chain_.position < offset) advance();
     for (std::int64_t i = 0; i < count; ++i) {
         out[i] = static_cast<std::int32_t>(chain_.token);
-        if (i + 1 < count) advance();      // stays on the last token: the next sequence begins with it
+        if (i + 1 < count) advance(); // stays on the last token: the next sequence begins with it
     }
 }
 
-}  // namespace zerosim::data
+} // namespace zerosim::data

@@ -52,11 +52,11 @@ private:
 
     std::string name_;
     std::int64_t vocabulary_;
-    std::unique_ptr<ByteText> text_;          // null = chain
-    std::vector<unsigned char> bytes_;        // of one call
+    std::unique_ptr<ByteText> text_;   // null = chain
+    std::vector<unsigned char> bytes_; // of one call
     Chain chain_;
-    std::vector<std::int32_t> sequence_;      // of one call
+    std::vector<std::int32_t> sequence_; // of one call
     std::int64_t tokens_read_ = 0;
 };
 
-}  // namespace zerosim::data
+} // namespace zerosim::data

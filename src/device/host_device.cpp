@@ -90,4 +90,4 @@ void HostDevice::fill(const TensorView& destination, double value) {
     host::fill(lock ? &workers_ : nullptr, destination, value);
 }
 
-}  // namespace zerosim::device
+} // namespace zerosim::device

@@ -18,11 +18,11 @@ namespace zerosim::device {
 enum class MemoryPolicy : std::uint8_t { planned, caching };
 
 struct HostDeviceOptions {
-    int threads = 1;                             // of the compute stream, the launching thread included
+    int threads = 1; // of the compute stream, the launching thread included
     MemoryPolicy policy = MemoryPolicy::caching;
-    std::vector<std::string> pools;              // names, for messages; PoolId indexes it
-    std::vector<std::int64_t> arena_bytes;       // planned: one size a pool
-    std::vector<bool> poison;                    // by pool, see PoolMemory; empty = all
+    std::vector<std::string> pools;        // names, for messages; PoolId indexes it
+    std::vector<std::int64_t> arena_bytes; // planned: one size a pool
+    std::vector<bool> poison;              // by pool, see PoolMemory; empty = all
 };
 
 class HostDevice final : public Device {
@@ -62,7 +62,7 @@ private:
     std::vector<std::unique_ptr<Pool>> pools_;
     Counter total_;
     Workers workers_;
-    std::mutex workers_mutex_;   // Workers run one loop at a time; streams are threads
+    std::mutex workers_mutex_; // Workers run one loop at a time; streams are threads
 };
 
-}  // namespace zerosim::device
+} // namespace zerosim::device

@@ -30,24 +30,24 @@ constexpr std::int64_t kSegmentBytes = std::int64_t{64} << 20;
 void poison(std::byte* data, std::int64_t bytes) { ASAN_POISON_MEMORY_REGION(data, static_cast<std::size_t>(bytes)); }
 void unpoison(std::byte* data, std::int64_t bytes) { ASAN_UNPOISON_MEMORY_REGION(data, static_cast<std::size_t>(bytes)); }
 
-}  // namespace
+} // namespace
 
 MappedPages::MappedPages(std::int64_t bytes, const std::string& owner) {
-    const std::int64_t mapped = std::max<std::int64_t>(bytes, 1);   // mmap refuses an empty range
+    const std::int64_t mapped = std::max<std::int64_t>(bytes, 1); // mmap refuses an empty range
     void* data = mmap(nullptr, static_cast<std::size_t>(mapped), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (data == MAP_FAILED)
         throw EnvironmentError(fmt::format("host memory: pool {} asked the system for {} bytes ({:.3f} GiB): {}", owner, bytes,
                                            static_cast<double>(bytes) / (1 << 30), std::strerror(errno)));
 #ifdef MADV_HUGEPAGE
-    madvise(data, static_cast<std::size_t>(mapped), MADV_HUGEPAGE);   // a hint: fewer page faults and TLB misses
+    madvise(data, static_cast<std::size_t>(mapped), MADV_HUGEPAGE); // a hint: fewer page faults and TLB misses
 #endif
     data_ = {static_cast<std::byte*>(data), Unmap{mapped}};
     poison(data_.get(), mapped);
 }
 
 void Unmap::operator()(std::byte* data) const noexcept {
-    unpoison(data, bytes);   // the addresses may be mapped again by somebody else
+    unpoison(data, bytes); // the addresses may be mapped again by somebody else
     munmap(data, static_cast<std::size_t>(bytes));
 }
 
@@ -56,19 +56,22 @@ PlannedMemory::PlannedMemory(std::string name, std::int64_t arena_bytes, bool po
 
 std::byte* PlannedMemory::allocate(std::int64_t bytes, std::int64_t planned_offset) {
     if (bytes < 0 || planned_offset < 0 || planned_offset % kAlignment != 0 || planned_offset + bytes > arena_bytes_)
-        throw BugError(fmt::format("pool {}: {} bytes at planned offset {} do not fit its arena of {} bytes (offsets are multiples of {})",
-                                   name_, bytes, planned_offset, arena_bytes_, kAlignment));
+        throw BugError(
+            fmt::format("pool {}: {} bytes at planned offset {} do not fit its arena of {} bytes (offsets are multiples of {})",
+                        name_, bytes, planned_offset, arena_bytes_, kAlignment));
     std::byte* data = pages_.data() + planned_offset;
     if (bytes == 0) {
         ++live_empty_;
         return data;
     }
     const auto next = live_.lower_bound(planned_offset);
-    const auto overlaps = [&](auto other) { return other->first < planned_offset + bytes && planned_offset < other->first + other->second; };
+    const auto overlaps = [&](auto other) {
+        return other->first < planned_offset + bytes && planned_offset < other->first + other->second;
+    };
     for (auto other : {next, next == live_.begin() ? live_.end() : std::prev(next)})
         if (other != live_.end() && overlaps(other))
-            throw BugError(fmt::format("pool {}: {} bytes at planned offset {} overlap the {} bytes handed out at offset {}", name_, bytes,
-                                       planned_offset, other->second, other->first));
+            throw BugError(fmt::format("pool {}: {} bytes at planned offset {} overlap the {} bytes handed out at offset {}",
+                                       name_, bytes, planned_offset, other->second, other->first));
     live_.emplace_hint(next, planned_offset, bytes);
     unpoison(data, bytes);
     return data;
@@ -82,8 +85,8 @@ void PlannedMemory::release(std::byte* data, std::int64_t bytes) {
     }
     const auto found = live_.find(offset);
     if (found == live_.end() || found->second != bytes)
-        throw BugError(fmt::format("pool {}: release of {} bytes at offset {}, where {} bytes are handed out", name_, bytes, offset,
-                                   found == live_.end() ? 0 : found->second));
+        throw BugError(fmt::format("pool {}: release of {} bytes at offset {}, where {} bytes are handed out", name_, bytes,
+                                   offset, found == live_.end() ? 0 : found->second));
     live_.erase(found);
     if (poisons_) poison(data, bytes);
 }
@@ -133,8 +136,8 @@ CachingMemory::Blocks::iterator CachingMemory::merge_with_next(Blocks::iterator 
 void CachingMemory::release(std::byte* data, std::int64_t bytes) {
     auto block = blocks_.find(data);
     if (bytes < 0 || block == blocks_.end() || block->second.requested != bytes)
-        throw BugError(fmt::format("pool {}: release of {} bytes at {}, where {} bytes are handed out", name_, bytes, fmt::ptr(data),
-                                   block == blocks_.end() ? -1 : block->second.requested));
+        throw BugError(fmt::format("pool {}: release of {} bytes at {}, where {} bytes are handed out", name_, bytes,
+                                   fmt::ptr(data), block == blocks_.end() ? -1 : block->second.requested));
     if (poisons_) poison(data, block->second.bytes);
     block->second.requested = -1;
     block = merge_with_next(block);
@@ -150,4 +153,4 @@ void CachingMemory::release(std::byte* data, std::int64_t bytes) {
     free_.insert({block->second.bytes, block->first});
 }
 
-}  // namespace zerosim::device
+} // namespace zerosim::device

@@ -34,8 +34,8 @@ private:
     std::unique_ptr<std::byte, Unmap> data_;
 };
 
-/// `poisons`: under AddressSanitizer released ranges are poisoned. Not for pools whose stream runs behind the issuing thread: their
-/// memory is released at issue, while earlier work of the stream may still use it.
+/// `poisons`: under AddressSanitizer released ranges are poisoned. Not for pools whose stream runs behind the issuing thread:
+/// their memory is released at issue, while earlier work of the stream may still use it.
 class PoolMemory {
 public:
     virtual ~PoolMemory() = default;
@@ -59,7 +59,7 @@ private:
     std::int64_t arena_bytes_;
     bool poisons_;
     MappedPages pages_;
-    std::map<std::int64_t, std::int64_t> live_;   // offset -> requested bytes; empty allocations are only counted
+    std::map<std::int64_t, std::int64_t> live_; // offset -> requested bytes; empty allocations are only counted
     std::int64_t live_empty_ = 0;
 };
 
@@ -74,9 +74,9 @@ public:
 
 private:
     struct Block {
-        std::int64_t bytes = 0;         // a multiple of kAlignment
-        std::int64_t requested = -1;    // -1 = free
-        bool first_of_segment = false;  // segments may be neighbours in memory: never merged
+        std::int64_t bytes = 0;        // a multiple of kAlignment
+        std::int64_t requested = -1;   // -1 = free
+        bool first_of_segment = false; // segments may be neighbours in memory: never merged
     };
     using Blocks = std::map<std::byte*, Block>;
 
@@ -87,9 +87,9 @@ private:
     std::string name_;
     bool poisons_;
     std::vector<MappedPages> segments_;
-    Blocks blocks_;                                          // all blocks by address
-    std::set<std::pair<std::int64_t, std::byte*>> free_;     // free blocks by size, then address
+    Blocks blocks_;                                      // all blocks by address
+    std::set<std::pair<std::int64_t, std::byte*>> free_; // free blocks by size, then address
     std::int64_t reserved_bytes_ = 0;
 };
 
-}  // namespace zerosim::device
+} // namespace zerosim::device

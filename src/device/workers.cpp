@@ -56,8 +56,8 @@ struct Workers::State {
     std::atomic<bool> stopping{false};
     std::vector<std::jthread> threads;
 
-    /// Takes parts of the current run until none is left.
-    void take_parts() {
+    /// Takes parts of the current run until none is left. An exception ends the process: others still use the body.
+    void take_parts() noexcept {
         std::uint64_t word = ticket.load(std::memory_order_acquire);
         while (Ticket{word}.next() < Ticket{word}.parts()) {
             if (!ticket.compare_exchange_weak(word, word + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;

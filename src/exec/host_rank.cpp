@@ -67,12 +67,12 @@ std::unique_ptr<device::HostDevice> make_host_device(const schedule::Schedule& s
     return std::make_unique<device::HostDevice>(std::move(options));
 }
 
-std::vector<RankResult> run_local(const schedule::Schedule& schedule, const HostRankOptions& host, const ExecuteOptions& options) {
+std::vector<RankResult> run_local(const schedule::Schedule& schedule, const HostRankOptions& host, const ExecuteOptions& options,
+                                  std::span<comm::Progress> progress) {
     LocalWorlds worlds(schedule, schedule.ranks);
     std::vector<RankResult> results(static_cast<std::size_t>(schedule.ranks));
     std::vector<RankCommunicators> communicators;
     std::vector<std::unique_ptr<comm::ControlChannel>> controls;
-    std::vector<comm::Progress> progress(static_cast<std::size_t>(schedule.ranks));
     for (std::int64_t rank = 0; rank < schedule.ranks; ++rank) {
         communicators.push_back(worlds.communicators(rank));
         controls.push_back(worlds.control(rank));

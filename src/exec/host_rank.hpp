@@ -7,6 +7,7 @@
 #include "exec/execute.hpp"
 
 #include <memory>
+#include <span>
 
 namespace zerosim::exec {
 
@@ -21,7 +22,8 @@ struct HostRankOptions {
                                                                    const std::optional<schedule::ArenaPlan>& arena, int threads);
 
 /// Runs all ranks as threads of this process. Results by rank. If ranks fail, all end, and the first cause is rethrown.
-/// `on_step` is called for rank 0 alone.
-[[nodiscard]] std::vector<RankResult> run_local(const schedule::Schedule& schedule, const HostRankOptions& host, const ExecuteOptions& options);
+/// `on_step` is called for rank 0 alone. `progress`: one a rank, the caller's, so that it can say where ranks are.
+[[nodiscard]] std::vector<RankResult> run_local(const schedule::Schedule& schedule, const HostRankOptions& host, const ExecuteOptions& options,
+                                                std::span<comm::Progress> progress);
 
 }  // namespace zerosim::exec

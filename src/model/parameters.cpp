@@ -69,7 +69,7 @@ void llama_layer(List& list, const Model& m) {
     list.bias(m.mlp_bias, "down.bias", Site::down_bias, h);
 }
 
-}  // namespace
+} // namespace
 
 std::vector<Parameter> parameters(const Model& model) {
     std::vector<Parameter> all;
@@ -90,7 +90,8 @@ std::vector<Parameter> parameters(const Model& model) {
 
 std::int64_t parameter_count(const Model& model) {
     const auto all = parameters(model);
-    return std::accumulate(all.begin(), all.end(), std::int64_t{0}, [](std::int64_t sum, const Parameter& p) { return sum + p.elements(); });
+    return std::accumulate(all.begin(), all.end(), std::int64_t{0},
+                           [](std::int64_t sum, const Parameter& p) { return sum + p.elements(); });
 }
 
 double flops_per_token(const Model& model, std::int64_t sequence) {
@@ -108,4 +109,4 @@ double flops_per_token(const Model& model, std::int64_t sequence) {
     return 6.0 * matmul + attention;
 }
 
-}  // namespace zerosim::model
+} // namespace zerosim::model

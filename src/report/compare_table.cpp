@@ -62,20 +62,18 @@ std::string render_comparison(std::span<const std::string> labels, std::span<con
         text += table.render(style) + "\n";
     }
     std::string section;
-    auto heads = columns(labels, "per rank (memory, bytes: rank 0; time: slowest rank)");
+    auto heads = columns(labels, "per rank and step");
     heads.push_back({reports.size() == 2 ? "change" : "largest change", "", false});
     TextTable table(std::move(heads));
     for (const analysis::ComparedValue& row : analysis::compare(reports)) {
-        if (row.section != section) {
-            table.rule();
-            section = row.section;
-        }
-        std::vector<std::string> cells{section + ": " + words(row.name), std::string(unit_of(row.quantity))};
+        if (row.section != section) table.add({row.section});
+        section = row.section;
+        std::vector<std::string> cells{"  " + words(row.name), std::string(unit_of(row.quantity))};
         for (const double value : row.values) cells.push_back(cell(row.quantity, value));
         cells.push_back(change(row));
         table.add(std::move(cells));
     }
-    return text + table.render(style);
+    return text + table.render(style) + faint("  memory and bytes: rank 0; times: the slowest rank's median step; change: relative to the first", style) + "\n";
 }
 
 }  // namespace zerosim::report

@@ -21,14 +21,15 @@ bool same_launch(const Program& program, const Op& first, const Op& next) {
 }
 
 /// Seconds of a collective beyond those of an empty one.
-double transfer_seconds(const schedule::Schedule& schedule, const Program& program, const Op& op, const cluster::Cluster& cluster) {
+double transfer_seconds(const schedule::Schedule& schedule, const Program& program, const Op& op,
+                        const cluster::Cluster& cluster) {
     const schedule::Collective& collective = program.collective_of(op);
     const schedule::Axis& axis = schedule.axis(collective.axis);
     return cost::op_seconds(schedule, program, op, cluster) -
            cost::collective_seconds(collective.kind, 0, axis.size, axis.stride, cluster, schedule.ranks);
 }
 
-}  // namespace
+} // namespace
 
 Durations durations(const schedule::Schedule& schedule, const Program& program, const cluster::Cluster& cluster) {
     Durations result;
@@ -48,4 +49,4 @@ Durations durations(const schedule::Schedule& schedule, const Program& program, 
     return result;
 }
 
-}  // namespace zerosim::sim
+} // namespace zerosim::sim

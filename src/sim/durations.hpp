@@ -12,18 +12,19 @@
 namespace zerosim::sim {
 
 struct Durations {
-    std::vector<std::int64_t> device;        // by op; of a launch group's first op: the whole group's
-    std::vector<std::uint32_t> launched;     // by op: ops that start with it, itself included (1 unless it opens a launch group)
-    std::int64_t issue = 0;                  // host time of every op that gives the device work
+    std::vector<std::int64_t> device;    // by op; of a launch group's first op: the whole group's
+    std::vector<std::uint32_t> launched; // by op: ops that start with it, itself included (1 unless it opens a launch group)
+    std::int64_t issue = 0;              // host time of every op that gives the device work
 };
 
 /// Ops of one launch group that follow each other on one stream and axis are one launch: the first pays its latency, the others
 /// only their bytes (ncclGroupStart/End fuses them into one kernel).
-[[nodiscard]] Durations durations(const schedule::Schedule& schedule, const schedule::Program& program, const cluster::Cluster& cluster);
+[[nodiscard]] Durations durations(const schedule::Schedule& schedule, const schedule::Program& program,
+                                  const cluster::Cluster& cluster);
 
 [[nodiscard]] constexpr bool gives_device_work(schedule::OpKind kind) {
     using enum schedule::OpKind;
     return kind != alloc && kind != free && kind != host_wait && kind != mark;
 }
 
-}  // namespace zerosim::sim
+} // namespace zerosim::sim

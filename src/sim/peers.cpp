@@ -9,8 +9,8 @@ namespace {
 using schedule::Axis;
 using schedule::RankRole;
 
-// Group of rank r: same block r / (size * stride), same r % stride. Roles are contiguous, so two of them meet in at most one block:
-// the one that holds the end of the first and the begin of the second.
+// Group of rank r: same block r / (size * stride), same r % stride. Roles are contiguous, so two of them meet in at most one
+// block: the one that holds the end of the first and the begin of the second.
 bool share_group(const Axis& axis, const RankRole& first, const RankRole& second) {
     const std::int64_t block = axis.size * axis.stride;
     const std::int64_t first_end = first.first_rank + first.count;
@@ -20,7 +20,7 @@ bool share_group(const Axis& axis, const RankRole& first, const RankRole& second
     const std::int64_t b = second.first_rank;
     const std::int64_t a_count = first_end - a;
     const std::int64_t b_count = std::min(second.first_rank + second.count, base + block) - b;
-    const std::int64_t apart = (b - a) % axis.stride;                       // residues [a, a + a_count) and [b, b + b_count)
+    const std::int64_t apart = (b - a) % axis.stride; // residues [a, a + a_count) and [b, b + b_count)
     return a_count > apart || b_count > (axis.stride - apart) % axis.stride;
 }
 
@@ -29,7 +29,7 @@ std::uint32_t root(std::vector<std::uint32_t>& parent, std::uint32_t role) {
     return role;
 }
 
-}  // namespace
+} // namespace
 
 Peers peers(const schedule::Schedule& schedule) {
     Peers result;
@@ -48,4 +48,4 @@ Peers peers(const schedule::Schedule& schedule) {
     return result;
 }
 
-}  // namespace zerosim::sim
+} // namespace zerosim::sim

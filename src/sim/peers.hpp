@@ -10,12 +10,13 @@
 
 namespace zerosim::sim {
 
-/// Ranks of a role share one clock, so a role waits for every role that any of its ranks shares a group with, and what those wait for.
+/// Ranks of a role share one clock, so a role waits for every role that any of its ranks shares a group with, and what those wait
+/// for.
 struct Peers {
-    std::vector<std::vector<std::uint32_t>> set_of;   // [axis][role] -> set
-    std::vector<std::uint32_t> sizes;                 // roles in each set
+    std::vector<std::vector<std::uint32_t>> set_of; // [axis][role] -> set
+    std::vector<std::uint32_t> sizes;               // roles in each set
 };
 
 [[nodiscard]] Peers peers(const schedule::Schedule& schedule);
 
-}  // namespace zerosim::sim
+} // namespace zerosim::sim

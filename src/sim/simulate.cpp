@@ -24,15 +24,15 @@ using schedule::Schedule;
 struct RoleClock {
     const Program* program = nullptr;
     const Durations* durations = nullptr;
-    int step = 0;                            // 0 = init
+    int step = 0; // 0 = init
     std::size_t position = 0, segment_end = 0;
     std::int64_t host = 0;
     std::int64_t live_bytes = 0;
-    std::vector<std::int64_t> streams;       // when each is free
-    std::vector<std::int64_t> done;          // by op: end of its last execution
+    std::vector<std::int64_t> streams; // when each is free
+    std::vector<std::int64_t> done;    // by op: end of its last execution
     std::vector<trace::OpTime> times;
-    bool waiting = false, finished = false;  // waiting: for peers, with the launch at `position` issued
-    std::int64_t ready = 0;                  // of that launch
+    bool waiting = false, finished = false; // waiting: for peers, with the launch at `position` issued
+    std::int64_t ready = 0;                 // of that launch
 };
 
 /// The launch that a set of peers is gathering for. A role waits for one at a time, so the k-th of each meet.
@@ -58,9 +58,9 @@ private:
     const Schedule& schedule_;
     int steps_;
     Peers peers_;
-    std::vector<Durations> durations_;       // by program
+    std::vector<Durations> durations_; // by program
     std::vector<RoleClock> roles_;
-    std::vector<Gathering> gatherings_;      // by set of peers
+    std::vector<Gathering> gatherings_; // by set of peers
 };
 
 Pass::Pass(const Schedule& schedule, const cluster::Cluster& cluster, int steps)
@@ -159,7 +159,8 @@ void Pass::issue(RoleClock& role) const {
         time.op = static_cast<std::uint32_t>(position);
         time.issue = role.host;
         role.host += role.durations->issue;
-        for (const OpId dep : role.program->deps_of(role.program->ops[position])) role.ready = std::max(role.ready, role.done[dep.index()]);
+        for (const OpId dep : role.program->deps_of(role.program->ops[position]))
+            role.ready = std::max(role.ready, role.done[dep.index()]);
     }
     role.ready = std::max(role.ready, role.host);
 }
@@ -216,10 +217,10 @@ void Pass::report_deadlock() const {
     throw BugError(what);
 }
 
-}  // namespace
+} // namespace
 
 trace::Trace simulate(const Schedule& schedule, const cluster::Cluster& cluster, int steps) {
     return Pass(schedule, cluster, steps).run();
 }
 
-}  // namespace zerosim::sim
+} // namespace zerosim::sim

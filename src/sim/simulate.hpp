@@ -12,4 +12,4 @@ namespace zerosim::sim {
 /// Simulates init and `steps` steps. Deterministic.
 [[nodiscard]] trace::Trace simulate(const schedule::Schedule& schedule, const cluster::Cluster& cluster, int steps);
 
-}  // namespace zerosim::sim
+} // namespace zerosim::sim

@@ -1,7 +1,8 @@
 // Host AdamW beside memcpy, interleaved in one run, on the same threads and the same memory, medians.
 // usage: benchmark_adamw [threads = 2] [million parameters = 32] [repeats = 15]
-// fp32 AdamW reads p, m, v, g and writes p, m, v: 28 bytes a parameter. Two memcpys stand beside it: one that *moves* as many bytes
-// (reads 14 and writes 14 a parameter; the goal is 80 % of its rate) and one that *copies* as many (reads 28 and writes 28).
+// fp32 AdamW reads p, m, v, g and writes p, m, v: 28 bytes a parameter. Two memcpys stand beside it: one that *moves* as many
+// bytes (reads 14 and writes 14 a parameter; the goal is 80 % of its rate) and one that *copies* as many (reads 28 and writes
+// 28).
 #include "device/host_device.hpp"
 #include "device/workers.hpp"
 
@@ -61,7 +62,7 @@ void copy_in_parts(Workers& workers, std::byte* to, const std::byte* from, std::
     });
 }
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) {
     const int threads = argc > 1 ? std::atoi(argv[1]) : 2;
@@ -69,7 +70,8 @@ int main(int argc, char** argv) {
     const int repeats = argc > 3 ? std::atoi(argv[3]) : 15;
     const std::int64_t bytes = count * kBytesPerParameter;
 
-    HostDevice device({.threads = threads, .policy = MemoryPolicy::caching, .pools = {"benchmark"}, .arena_bytes = {}, .poison = {}});
+    HostDevice device(
+        {.threads = threads, .policy = MemoryPolicy::caching, .pools = {"benchmark"}, .arena_bytes = {}, .poison = {}});
     State state{device, count};
     Workers workers(threads);
     std::byte* from = device.allocate(PoolId(0), bytes, -1);
@@ -77,7 +79,7 @@ int main(int argc, char** argv) {
     std::memset(from, 1, static_cast<std::size_t>(bytes));
 
     std::vector<double> adamw, moves, copies;
-    for (int i = -1; i < repeats; ++i) {   // the first round touches the memory and is not counted
+    for (int i = -1; i < repeats; ++i) { // the first round touches the memory and is not counted
         const double update = seconds_of([&] { state.update(); });
         const double move = seconds_of([&] { copy_in_parts(workers, to, from, bytes / 2); });
         const double copy = seconds_of([&] { copy_in_parts(workers, to, from, bytes); });
@@ -85,8 +87,8 @@ int main(int argc, char** argv) {
         adamw.push_back(update), moves.push_back(move), copies.push_back(copy);
     }
     const auto rate = [&](double seconds) { return static_cast<double>(bytes) / seconds * 1e-9; };
-    fmt::print("{} parameters, {:.0f} MiB of state, {} threads, median of {}\n", count, static_cast<double>(count) * 16 / (1 << 20), threads,
-               repeats);
+    fmt::print("{} parameters, {:.0f} MiB of state, {} threads, median of {}\n", count,
+               static_cast<double>(count) * 16 / (1 << 20), threads, repeats);
     fmt::print("{:<28} {:>10} {:>8} {:>8}\n", "", "seconds", "GB/s", "AdamW is");
     fmt::print("{:<28} {:>10.4f} {:>8.2f}\n", "AdamW", median(adamw), rate(median(adamw)));
     fmt::print("{:<28} {:>10.4f} {:>8.2f} {:>7.0f}%\n", "memcpy moving as many bytes", median(moves), rate(median(moves)),

@@ -1,8 +1,8 @@
 // Collectives through the Communicator against the raw ways to the same result, side by side in one run.
-//   mpirun -n 2 collectives [repeats] [MiB ...]
+//   mpirun -n 2 benchmark_collectives [repeats] [MiB ...]
 // Everything runs on a second thread, as in a run: the main thread waits. Each repeat of each variant is timed from a barrier to
 // the slowest rank's end; variants are interleaved, medians compared. `best raw` is the fastest of the raw variants.
-#include "comm/backoff.hpp"
+#ifdef ZEROSIM_HAS_MPI
 #include "comm/mpi_communicator.hpp"
 #include "comm/mpi_session.hpp"
 #include "comm/rank_order_sum.hpp"
@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <string>
@@ -163,3 +164,14 @@ int main(int argc, char** argv) {
     std::thread stream([&] { benchmark(session, repeats, sizes); });
     stream.join();
 }
+
+#else
+
+#include <cstdio>
+
+int main() {
+    std::fputs("built without MPI: nothing to compare\n", stderr);
+    return 3;
+}
+
+#endif

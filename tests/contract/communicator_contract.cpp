@@ -8,6 +8,7 @@ namespace zerosim::comm::contract {
 namespace {
 
 struct Local {
+    static constexpr std::int64_t kSegmentBytes = 4000;
     static std::vector<int> sizes() { return {1, 2, 3, 4, 5, 8}; }
     static void each_rank(int ranks, const std::function<void(Communicator&)>& body) {
         run_local(ranks, [&](Communicator& communicator, ControlChannel&) { body(communicator); });

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -17,6 +18,7 @@
 namespace zerosim::comm::contract {
 
 // struct Backend {
+//     static constexpr std::int64_t kSegmentBytes;   // of a pipelined reduction; any small number where there is none
 //     static std::vector<int> sizes();
 //     static void each_rank(int ranks, const std::function<void(Communicator&)>& body);
 // };
@@ -68,7 +70,7 @@ TYPED_TEST_P(CommunicatorContract, LargeCountsAreExact) {
 // Longer than several segments of a pipelined reduction, and not a multiple of anything.
 TYPED_TEST_P(CommunicatorContract, ReductionsOfManySegmentsAreExact) {
     this->on_every_size([](Communicator& communicator) {
-        const std::int64_t slice = 3 * kReductionSegmentBytes / 4 + 1;
+        const std::int64_t slice = 3 * TypeParam::kSegmentBytes / 4 + 1;
         for (const bool in_place : {false, true}) {
             Exchange scatter(communicator, CollectiveKind::reduce_scatter, DType::fp32, slice, in_place, 0);
             communicator.run(scatter.call());

@@ -58,7 +58,9 @@ TYPED_TEST_P(ControlContract, QueryFindsEveryoneWhoServesAndNamesTheSilent) {
             }
         }
         meet(communicator, [&] {
-            if (rank != silent) EXPECT_FALSE(control.serve(mine));
+            if (rank != silent) {
+                EXPECT_FALSE(control.serve(mine));
+            }
         });
         // The silent rank wakes up and answers the old question: that must not pass for an answer to the next one.
         meet(communicator, [&] { EXPECT_FALSE(control.serve(mine)); });

@@ -1,7 +1,9 @@
 // Runs a scenario on local ranks, for tests: options from the scenario, results combined over ranks.
 #pragma once
 
+#include "base/error.hpp"
 #include "exec/host_rank.hpp"
+#include "schedule/validate.hpp"
 #include "strategy/plan.hpp"
 
 #include <cmath>
@@ -52,13 +54,19 @@ inline Trained combine(const schedule::Schedule& schedule, std::vector<exec::Ran
     return t;
 }
 
+inline std::vector<exec::RankResult> run(const schedule::Schedule& schedule, const exec::HostRankOptions& host, const exec::ExecuteOptions& options) {
+    std::vector<comm::Progress> progress(static_cast<std::size_t>(schedule.ranks));
+    return exec::run_local(schedule, host, options, progress);
+}
+
 inline Trained train(const strategy::Scenario& s, bool planned_arena = true) {
     const auto schedule = strategy::plan(s);
+    for (const auto& violation : schedule::validate(schedule)) throw BugError(violation.what);
     exec::HostRankOptions host;
     host.data = s.training.data;
     host.vocabulary = s.model.real_vocabulary;
     host.planned_arena = planned_arena;
-    return combine(schedule, exec::run_local(schedule, host, options_of(s)));
+    return combine(schedule, run(schedule, host, options_of(s)));
 }
 
 }  // namespace zerosim::test

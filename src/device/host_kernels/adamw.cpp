@@ -14,12 +14,12 @@ namespace {
 // Kingma, Ba 2015 (Adam), algorithm 1, with the decay of Loshchilov, Hutter 2019 (AdamW), algorithm 2, in the order of
 // torch.optim.AdamW: decay the parameter, move both moments, divide by sqrt(v / (1 - beta2^t)) + epsilon.
 struct Coefficients {
-    float factor;              // of the gradient: clipping, loss scale
-    float decay;               // 1 - learning rate * weight decay
-    float first, second;       // 1 - beta1, 1 - beta2
+    float factor;        // of the gradient: clipping, loss scale
+    float decay;         // 1 - learning rate * weight decay
+    float first, second; // 1 - beta1, 1 - beta2
     float beta2;
-    float step_size;           // learning rate / (1 - beta1^t)
-    float second_correction;   // 1 / sqrt(1 - beta2^t)
+    float step_size;         // learning rate / (1 - beta1^t)
+    float second_correction; // 1 / sqrt(1 - beta2^t)
     float epsilon;
 };
 
@@ -83,12 +83,12 @@ void update_range(const Operands& views, std::int64_t begin, std::int64_t end, f
     }
 }
 
-}  // namespace
+} // namespace
 
 void adamw(const KernelCall& call) {
     const auto& o = call.operands;
     const Operands views{o[0], o[1], o[2], o[3], o[4]};
-    if (*o[6].as<float>() != 0.0f) return;   // skip: the gradients overflowed
+    if (*o[6].as<float>() != 0.0f) return; // skip: the gradients overflowed
     check(views.parameter.contiguous() && views.m.contiguous() && views.v.contiguous() && views.gradient.contiguous(),
           "adamw: a shard is one flat range");
     const Coefficients c = coefficients_of(call.attributes, *o[5].as<float>(), *o[7].as<float>());
@@ -99,4 +99,4 @@ void adamw(const KernelCall& call) {
     });
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

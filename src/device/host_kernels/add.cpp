@@ -14,4 +14,4 @@ void add(const KernelCall& call) {
     });
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

@@ -20,7 +20,8 @@ namespace {
 [[nodiscard]] TensorView shaped_like(const TensorView& view, const TensorView& other) {
     if (view.rows == other.rows && view.columns == other.columns) return view;
     if (!view.contiguous() || view.elements() != other.elements())
-        throw BugError(fmt::format("copy between {} x {} and {} x {} elements", view.rows, view.columns, other.rows, other.columns));
+        throw BugError(
+            fmt::format("copy between {} x {} and {} x {} elements", view.rows, view.columns, other.rows, other.columns));
     return {view.data, other.rows, other.columns, other.columns, view.dtype};
 }
 
@@ -45,7 +46,8 @@ void store_doubles(const double* values, const TensorView& view, std::int64_t ro
 }
 
 /// Where one side is fp64.
-void copy_doubles(const TensorView& from, const TensorView& to, bool accumulate, std::int64_t row, std::int64_t column, std::int64_t count) {
+void copy_doubles(const TensorView& from, const TensorView& to, bool accumulate, std::int64_t row, std::int64_t column,
+                  std::int64_t count) {
     double values[kBlock], sum[kBlock];
     load_doubles(from, row, column, count, values);
     if (accumulate) {
@@ -55,7 +57,8 @@ void copy_doubles(const TensorView& from, const TensorView& to, bool accumulate,
     store_doubles(values, to, row, column, count);
 }
 
-void copy_floats(const TensorView& from, const TensorView& to, bool accumulate, std::int64_t row, std::int64_t column, std::int64_t count) {
+void copy_floats(const TensorView& from, const TensorView& to, bool accumulate, std::int64_t row, std::int64_t column,
+                 std::int64_t count) {
     Block block, sum;
     load_block(from, row, column, count, block);
     if (accumulate) {
@@ -70,7 +73,8 @@ void copy_bytes(Workers* workers, const TensorView& from, const TensorView& to) 
     const bool flat = all_contiguous({from, to});
     const std::int64_t rows = flat ? 1 : to.rows, columns = flat ? to.elements() : to.columns, size = size_of(to.dtype);
     const auto run = [&](std::int64_t row, std::int64_t begin, std::int64_t end) {
-        if (begin < end) std::memmove(address(to, row, begin), address(from, row, begin), static_cast<std::size_t>((end - begin) * size));
+        if (begin < end)
+            std::memmove(address(to, row, begin), address(from, row, begin), static_cast<std::size_t>((end - begin) * size));
     };
     if (flat)
         parallel_for(workers, columns, kElementGrain, [&](std::int64_t begin, std::int64_t end) { run(0, begin, end); });
@@ -87,7 +91,7 @@ void fill_as(const TensorView& to, std::int64_t row, std::int64_t column, std::i
     std::fill(data, data + count, value);
 }
 
-}  // namespace
+} // namespace
 
 void copy(Workers* workers, const TensorView& source, const TensorView& destination, bool accumulate) {
     const TensorView from = destination.contiguous() ? source : shaped_like(source, destination);
@@ -95,8 +99,8 @@ void copy(Workers* workers, const TensorView& source, const TensorView& destinat
     if (from.dtype == to.dtype && !accumulate) return copy_bytes(workers, from, to);
     const auto converts = [](DType type) { return computes(type) || type == DType::fp64; };
     if (!converts(from.dtype) || !converts(to.dtype))
-        throw BugError(fmt::format("copy from {} to {}{}: integers are copied only to their own type", name(from.dtype), name(to.dtype),
-                                   accumulate ? ", adding" : ""));
+        throw BugError(fmt::format("copy from {} to {}{}: integers are copied only to their own type", name(from.dtype),
+                                   name(to.dtype), accumulate ? ", adding" : ""));
     const bool floats = computes(from.dtype) && computes(to.dtype);
     for_each_block(workers, {to, from}, [&](std::int64_t row, std::int64_t column, std::int64_t count) {
         (floats ? copy_floats : copy_doubles)(from, to, accumulate, row, column, count);
@@ -117,4 +121,4 @@ void fill(Workers* workers, const TensorView& destination, double value) {
     });
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

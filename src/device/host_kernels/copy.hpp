@@ -12,4 +12,4 @@ namespace zerosim::device::host {
 void copy(Workers* workers, const TensorView& source, const TensorView& destination, bool accumulate);
 void fill(Workers* workers, const TensorView& destination, double value);
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

@@ -64,12 +64,13 @@ constexpr float kNothing = -std::numeric_limits<float>::infinity();
 void check_targets(const std::int32_t* targets, std::int64_t tokens, std::int64_t vocabulary) {
     for (std::int64_t t = 0; t < tokens; ++t)
         if (targets[t] < 0 || targets[t] >= vocabulary)
-            throw BugError(fmt::format("cross-entropy: target {} of token {} is outside the vocabulary of {}", targets[t], t, vocabulary));
+            throw BugError(
+                fmt::format("cross-entropy: target {} of token {} is outside the vocabulary of {}", targets[t], t, vocabulary));
 }
 
 /// One row of (softmax - onehot) * weight; columns beyond the real vocabulary are zero.
-void backward_row(const TensorView& logits, const TensorView& d_logits, std::int64_t row, std::int64_t columns, std::int32_t target,
-                  float log_sum, float weight) {
+void backward_row(const TensorView& logits, const TensorView& d_logits, std::int64_t row, std::int64_t columns,
+                  std::int32_t target, float log_sum, float weight) {
     Block block;
     for (std::int64_t column = 0; column < d_logits.columns; column += kBlock) {
         const std::int64_t count = std::min(kBlock, d_logits.columns - column);
@@ -83,7 +84,7 @@ void backward_row(const TensorView& logits, const TensorView& d_logits, std::int
     }
 }
 
-}  // namespace
+} // namespace
 
 void cross_entropy_forward(const KernelCall& call) {
     const TensorView &logits = call.operands[0], &targets = call.operands[1];
@@ -94,16 +95,18 @@ void cross_entropy_forward(const KernelCall& call) {
     check_targets(target, logits.rows, columns);
     parallel_for(call.context.workers, logits.rows, std::max<std::int64_t>(1, kElementGrain / logits.columns),
                  [&](std::int64_t begin, std::int64_t end) {
-                     for (std::int64_t row = begin; row < end; ++row) saved[row] = static_cast<float>(log_sum_exp(logits, row, columns));
+                     for (std::int64_t row = begin; row < end; ++row)
+                         saved[row] = static_cast<float>(log_sum_exp(logits, row, columns));
                  });
-    double sum = 0.0;   // in token order, whatever the threads
+    double sum = 0.0; // in token order, whatever the threads
     for (std::int64_t row = 0; row < logits.rows; ++row)
         sum += static_cast<double>(saved[row]) - static_cast<double>(element(logits, row, target[row]));
     *call.operands[3].as<double>() += call.attributes.loss_weight * sum;
 }
 
 void cross_entropy_backward(const KernelCall& call) {
-    const TensorView &logits = call.operands[0], &targets = call.operands[1], &loss_scale = call.operands[3], &d_logits = call.operands[4];
+    const TensorView &logits = call.operands[0], &targets = call.operands[1], &loss_scale = call.operands[3],
+                     &d_logits = call.operands[4];
     const auto* saved = call.operands[2].as<float>();
     const std::int64_t columns = call.attributes.real_vocabulary;
     const auto* target = targets.as<std::int32_t>();
@@ -117,4 +120,4 @@ void cross_entropy_backward(const KernelCall& call) {
                  });
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

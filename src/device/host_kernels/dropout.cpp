@@ -24,7 +24,7 @@ void apply_mask(Block& block, std::int64_t offset, std::int64_t count, std::uint
     }
 }
 
-}  // namespace
+} // namespace
 
 // Srivastava et al. 2014, in the inverted form: kept elements are scaled by 1 / (1 - p). Backward is the same map.
 void dropout(const KernelCall& call) {
@@ -40,7 +40,7 @@ void dropout(const KernelCall& call) {
         Block block;
         load_block(x, row, column, count, block);
         std::int64_t element = row * columns + column;
-        for (std::int64_t offset = 0; offset < count;) {   // a block may reach into the next sample
+        for (std::int64_t offset = 0; offset < count;) { // a block may reach into the next sample
             const std::int64_t sample = element / sample_elements, within = element % sample_elements;
             const std::int64_t run = std::min(count - offset, sample_elements - within);
             apply_mask(block, offset, run, mask_key(call, call.context.first_sample + sample), static_cast<std::uint64_t>(within),
@@ -52,4 +52,4 @@ void dropout(const KernelCall& call) {
     });
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

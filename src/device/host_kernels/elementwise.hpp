@@ -12,8 +12,8 @@
 
 namespace zerosim::device::host {
 
-inline constexpr std::int64_t kBlock = 512;   // floats: five operands of 2 KiB stay in a 32 KiB first-level cache
-inline constexpr std::int64_t kLanes = 16;    // floats in the widest register (AVX-512)
+inline constexpr std::int64_t kBlock = 512; // floats: five operands of 2 KiB stay in a 32 KiB first-level cache
+inline constexpr std::int64_t kLanes = 16;  // floats in the widest register (AVX-512)
 // Elements a thread should have at least: handing a loop to a sleeping thread costs about as much as 16 Ki elements.
 inline constexpr std::int64_t kElementGrain = 16384;
 
@@ -54,4 +54,4 @@ void for_each_block(Workers* workers, std::initializer_list<TensorView> views, c
                  });
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

@@ -60,7 +60,8 @@ void add_table_gradient(const KernelCall& call, const TensorView& d_out, const T
     std::array<std::uint64_t, kSorted> keys;
     for (std::int64_t begin = 0; begin < d_out.rows; begin += kSorted) {
         const auto sorted = sort_tokens(tokens, begin, std::min(begin + kSorted, d_out.rows), keys);
-        const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / (kColumnUnit * static_cast<std::int64_t>(sorted.size())));
+        const std::int64_t grain =
+            std::max<std::int64_t>(1, kElementGrain / (kColumnUnit * static_cast<std::int64_t>(sorted.size())));
         parallel_for(call.context.workers, units, grain, [&](std::int64_t first, std::int64_t last) {
             const std::int64_t end = std::min(last * kColumnUnit, d_out.columns);
             for (std::int64_t column = first * kColumnUnit; column < end; column += kBlock)
@@ -72,26 +73,28 @@ void add_table_gradient(const KernelCall& call, const TensorView& d_out, const T
 /// Position p received every token p, p + sequence, p + 2 * sequence, ... Rows beyond the sequence have no gradient.
 void add_position_gradient(const KernelCall& call, const TensorView& d_out, const TensorView& d_positions) {
     const std::int64_t sequence = call.attributes.sequence;
-    parallel_for(call.context.workers, std::min(sequence, d_out.rows), row_grain(d_out.columns), [&](std::int64_t begin, std::int64_t end) {
-        Block sum;
-        for (std::int64_t position = begin; position < end; ++position)
-            for (std::int64_t column = 0; column < d_out.columns; column += kBlock) {
-                const std::int64_t count = std::min(kBlock, d_out.columns - column);
-                load_block(d_positions, position, column, count, sum);
-                for (std::int64_t t = position; t < d_out.rows; t += sequence) add_to(sum, d_out, t, column, count);
-                store_block(sum, d_positions, position, column, count);
-            }
-    });
+    parallel_for(call.context.workers, std::min(sequence, d_out.rows), row_grain(d_out.columns),
+                 [&](std::int64_t begin, std::int64_t end) {
+                     Block sum;
+                     for (std::int64_t position = begin; position < end; ++position)
+                         for (std::int64_t column = 0; column < d_out.columns; column += kBlock) {
+                             const std::int64_t count = std::min(kBlock, d_out.columns - column);
+                             load_block(d_positions, position, column, count, sum);
+                             for (std::int64_t t = position; t < d_out.rows; t += sequence) add_to(sum, d_out, t, column, count);
+                             store_block(sum, d_positions, position, column, count);
+                         }
+                 });
 }
 
-}  // namespace
+} // namespace
 
 void embedding_forward(const KernelCall& call) {
     const TensorView &table = call.operands[1], &positions = call.operands[2], &out = call.operands[3];
     const auto* tokens = call.operands[0].as<std::int32_t>();
     const std::int64_t sequence = call.attributes.sequence;
     check_tokens(tokens, out.rows, table.rows);
-    check(positions.data == nullptr || (sequence > 0 && sequence <= positions.rows), "embedding: the sequence exceeds the position table");
+    check(positions.data == nullptr || (sequence > 0 && sequence <= positions.rows),
+          "embedding: the sequence exceeds the position table");
     parallel_for(call.context.workers, out.rows, row_grain(out.columns), [&](std::int64_t begin, std::int64_t end) {
         Block block;
         for (std::int64_t t = begin; t < end; ++t)
@@ -116,4 +119,4 @@ void embedding_backward(const KernelCall& call) {
     add_position_gradient(call, d_out, d_positions);
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

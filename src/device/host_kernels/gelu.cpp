@@ -12,7 +12,7 @@ constexpr float kCubic = 0.044715f;
 
 [[nodiscard]] inline float two_u(float x) { return kTwoSqrtTwoOverPi * (x + kCubic * x * x * x); }
 
-}  // namespace
+} // namespace
 
 void gelu_forward(const KernelCall& call) {
     const TensorView &x = call.operands[0], &y = call.operands[1];
@@ -31,14 +31,15 @@ void gelu_backward(const KernelCall& call) {
         load_block(d_y, row, column, count, gradient);
         load_block(x, row, column, count, value);
         for (std::int64_t i = 0; i < padded(count); ++i) {
-            // s = 1 / (1 + e) and s (1 - s) = e s^2, without the cancellation of 1 - s; above e^80 both are 0 and e must stay finite.
+            // s = 1 / (1 + e) and s (1 - s) = e s^2, without the cancellation of 1 - s; above e^80 both are 0 and e must stay
+            // finite.
             const float e = fast_exp(std::min(-two_u(value[i]), 80.0f));
             const float s = 1.0f / (1.0f + e);
-            const float slope = kTwoSqrtTwoOverPi * (1.0f + 3.0f * kCubic * value[i] * value[i]);   // of 2u
+            const float slope = kTwoSqrtTwoOverPi * (1.0f + 3.0f * kCubic * value[i] * value[i]); // of 2u
             gradient[i] *= s + value[i] * slope * (e * s * s);
         }
         store_block(gradient, d_x, row, column, count);
     });
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

@@ -6,12 +6,13 @@ namespace zerosim::device::host {
 namespace {
 
 // DeepSpeed's dynamic loss scale (runtime/fp16/loss_scaler.py, DynamicLossScaler, config defaults loss_scale_window = 1000 and
-// min_loss_scale = 1): half at an overflow, double after 1000 steps without. Its hysteresis is left out, as in torch.cuda.amp.GradScaler.
+// min_loss_scale = 1): half at an overflow, double after 1000 steps without. Its hysteresis is left out, as in
+// torch.cuda.amp.GradScaler.
 constexpr float kScaleFactor = 2.0f;
 constexpr float kScaleWindow = 1000.0f;
 constexpr float kSmallestScale = 1.0f;
 
-}  // namespace
+} // namespace
 
 void loss_scale_update(const KernelCall& call) {
     const bool skip = *call.operands[0].as<float>() != 0.0f;
@@ -26,4 +27,4 @@ void loss_scale_update(const KernelCall& call) {
     }
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

@@ -67,4 +67,4 @@ inline constexpr int kNormSlices = 4;
     return sum;
 }
 
-}  // namespace zerosim::device
+} // namespace zerosim::device

@@ -13,8 +13,10 @@ struct Frequencies {
     double values[kBlock];
     std::int64_t count;
     Frequencies(double base, std::int64_t head_dim) : count(head_dim / 2) {
-        check(head_dim > 0 && head_dim % 2 == 0 && count <= kBlock, "rotary embedding: the head dimension must be even and at most 1024");
-        for (std::int64_t i = 0; i < count; ++i) values[i] = std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+        check(head_dim > 0 && head_dim % 2 == 0 && count <= kBlock,
+              "rotary embedding: the head dimension must be even and at most 1024");
+        for (std::int64_t i = 0; i < count; ++i)
+            values[i] = std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
     }
 };
 
@@ -69,11 +71,11 @@ void rotate(const KernelCall& call, double direction) {
     });
 }
 
-}  // namespace
+} // namespace
 
 void rotary_forward(const KernelCall& call) { rotate(call, 1.0); }
 
 /// A rotation's transpose is the rotation back.
 void rotary_backward(const KernelCall& call) { rotate(call, -1.0); }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

@@ -18,7 +18,8 @@ constexpr std::int64_t kWidth = 8;
 /// Bits of the largest magnitude: as unsigned integers they order like the floats, infinities and NaN on top.
 [[nodiscard]] std::uint32_t largest_magnitude(const Block& block, std::int64_t count) {
     std::uint32_t largest = 0;
-    for (std::int64_t i = 0; i < padded(count); ++i) largest = std::max(largest, std::bit_cast<std::uint32_t>(block[i]) & 0x7fffffffu);
+    for (std::int64_t i = 0; i < padded(count); ++i)
+        largest = std::max(largest, std::bit_cast<std::uint32_t>(block[i]) & 0x7fffffffu);
     return largest;
 }
 
@@ -26,7 +27,8 @@ constexpr std::int64_t kWidth = 8;
 void add_slices(const Block& block, std::int64_t count, int top, Bins& bins) {
     Doubles magic[kNormSlices], sums[kNormSlices];
     for (int k = 0; k < kNormSlices; ++k) {
-        magic[k] = Doubles{} + 0x1.8p52 * norm_unit(top - k);   // adding and subtracting 1.5 * 2^52 units rounds to a multiple of the unit
+        magic[k] =
+            Doubles{} + 0x1.8p52 * norm_unit(top - k); // adding and subtracting 1.5 * 2^52 units rounds to a multiple of the unit
         sums[k] = Doubles{};
     }
     for (std::int64_t i = 0; i < padded(count); i += kWidth) {
@@ -62,7 +64,7 @@ void add_range(const TensorView& gradient, std::int64_t begin, std::int64_t end,
     }
 }
 
-}  // namespace
+} // namespace
 
 void squared_norm(const KernelCall& call) {
     const TensorView& gradient = call.operands[0];
@@ -73,9 +75,9 @@ void squared_norm(const KernelCall& call) {
         Bins bins{};
         for (const RangeSegment& segment : call.range)
             add_range(gradient, std::max(begin, segment.offset), std::min(end, segment.offset + segment.count), bins);
-        const std::lock_guard lock(mutex);   // sums of bins are exact: the order of the threads does not matter
+        const std::lock_guard lock(mutex); // sums of bins are exact: the order of the threads does not matter
         for (std::size_t i = 0; i < bins.size(); ++i) norm_bins[i] += bins[i];
     });
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

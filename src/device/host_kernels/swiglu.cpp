@@ -37,4 +37,4 @@ void swiglu_backward(const KernelCall& call) {
     for_each_block(call.context.workers, {d_product, gate, up, d_gate, d_up}, body);
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

@@ -43,7 +43,8 @@ TensorId Modules::attention_forward(int layer, TensorId x, BlockSaved& s, bool k
     project_qkv(layer, s.norm1.y, s);
     if (!keep) free_norm(s.norm1);
     s.attention = activation("attention", layer, m.heads * m.head_dim);
-    s.log_sum_exp = statistics("log-sum-exp", layer, m.heads);
+    const auto& t = context_.scenario.training;
+    s.log_sum_exp = emit_.allocate("log-sum-exp", layer, DType::fp32, t.micro_batch * t.sequence_length, m.heads, activation_role());
     emit_.kernel("attention", Kernel::attention_forward, {s.q, s.k, s.v, {}, s.attention, s.log_sum_exp}, attributes(layer));
     if (!keep) {
         emit_.free(s.log_sum_exp);

@@ -67,7 +67,8 @@ private:
     void dropout(int layer, TensorId x, std::uint32_t site);
     void add(std::string_view name, int layer, TensorId a, TensorId into);
     TensorId activation(std::string_view name, int layer, std::int64_t columns, Role role = Role::activation);
-    TensorId statistics(std::string_view name, int layer, std::int64_t columns = 1);
+    /// fp32, one value a token: [1, T].
+    TensorId statistics(std::string_view name, int layer);
     [[nodiscard]] kernel::Attributes attributes(int layer) const;
     [[nodiscard]] TensorId parameter(model::Site site, int layer);
     [[nodiscard]] std::int32_t index(model::Site site, int layer) const;

@@ -48,11 +48,9 @@ TensorId Modules::activation(std::string_view name, int layer, std::int64_t colu
     return emit_.allocate(name, layer, context_.dtype(), t.micro_batch * t.sequence_length, columns, role == Role::activation ? activation_role() : role);
 }
 
-TensorId Modules::statistics(std::string_view name, int layer, std::int64_t columns) {
+TensorId Modules::statistics(std::string_view name, int layer) {
     const auto& t = context_.scenario.training;
-    const std::int64_t tokens = t.micro_batch * t.sequence_length;
-    return columns == 1 ? emit_.allocate(name, layer, DType::fp32, 1, tokens, activation_role())
-                        : emit_.allocate(name, layer, DType::fp32, tokens, columns, activation_role());
+    return emit_.allocate(name, layer, DType::fp32, 1, t.micro_batch * t.sequence_length, activation_role());
 }
 
 TensorId Modules::linear_forward(int layer, const Linear& linear, TensorId x, std::string_view output, Role role) {

@@ -37,5 +37,5 @@ TEST(Nearest, DidYouMeanIsEmptyWithoutACandidate) {
     EXPECT_EQ(did_you_mean("inference", names), "");
 }
 
-}  // namespace
-}  // namespace zerosim
+} // namespace
+} // namespace zerosim

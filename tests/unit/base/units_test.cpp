@@ -1,5 +1,5 @@
-#include "base/log.hpp"
 #include "base/units.hpp"
+#include "base/log.hpp"
 
 #include <gtest/gtest.h>
 
@@ -37,7 +37,8 @@ TEST(Parse, IntegersAlsoInScientificFormButNotFractionsOrRests) {
     EXPECT_EQ(parse_integer("5e8"), 500000000);
     EXPECT_EQ(parse_integer("-4"), -4);
     EXPECT_EQ(parse_integer("9223372036854775807"), 9223372036854775807);
-    for (const char* bad : {"", "1.5", "15e-1", "4x", " 4", "0x10", "nan", "1e30"}) EXPECT_EQ(parse_integer(bad), std::nullopt) << bad;
+    for (const char* bad : {"", "1.5", "15e-1", "4x", " 4", "0x10", "nan", "1e30"})
+        EXPECT_EQ(parse_integer(bad), std::nullopt) << bad;
 }
 
 TEST(Parse, RealsAreFinite) {
@@ -62,5 +63,5 @@ TEST(Log, NamesTheRankOnlyAmongSeveral) {
     EXPECT_EQ(lines, (std::vector<std::string>{"zerosim: warning: low memory", "zerosim: [rank 3/8 node-a] error: lost"}));
 }
 
-}  // namespace
-}  // namespace zerosim
+} // namespace
+} // namespace zerosim

@@ -22,7 +22,8 @@ SearchPaths shipped() { return {{fs::path(ZEROSIM_SOURCE_DIR) / "configs"}}; }
 class ClusterFile : public testing::Test {
 protected:
     void SetUp() override {
-        own_ = fs::path(testing::TempDir()) / (std::string("zerosim-") + testing::UnitTest::GetInstance()->current_test_info()->name());
+        own_ = fs::path(testing::TempDir()) /
+               (std::string("zerosim-") + testing::UnitTest::GetInstance()->current_test_info()->name());
         fs::remove_all(own_);
         if (const char* before = std::getenv("XDG_CONFIG_HOME")) before_ = before;
         setenv("XDG_CONFIG_HOME", own_.c_str(), 1);
@@ -44,13 +45,14 @@ protected:
 };
 
 const std::string kSmallest =
-    "[device]\nmemory-gib = 10\nmemory-gigabytes-per-second = 1000\nfp32-teraflops = 10\nbf16-teraflops = 20\nfp16-teraflops = 30\n"
+    "[device]\nmemory-gib = 10\nmemory-gigabytes-per-second = 1000\nfp32-teraflops = 10\nbf16-teraflops = 20\nfp16-teraflops = "
+    "30\n"
     "[node]\ndevices = 4\nlink-gigabytes-per-second = 100\n";
 
 TEST_F(ClusterFile, every_shipped_cluster_reads) {
     const std::vector<std::string> names = cluster_names(shipped());
-    for (const char* name : {"local", "v100-sxm-32gb", "a100-sxm-40gb", "a100-sxm-80gb", "h100-sxm", "h100-sxm-96gb-500w", "h200-sxm", "b200",
-                             "l40s-pcie", "rtx4090-pcie"})
+    for (const char* name : {"local", "v100-sxm-32gb", "a100-sxm-40gb", "a100-sxm-80gb", "h100-sxm", "h100-sxm-96gb-500w",
+                             "h200-sxm", "b200", "l40s-pcie", "rtx4090-pcie"})
         EXPECT_THAT(names, testing::Contains(name));
     for (const std::string& name : names) {
         const cluster::Cluster cluster = load_cluster(name, shipped());
@@ -68,7 +70,9 @@ TEST_F(ClusterFile, every_number_of_a_shipped_cluster_has_its_source_beside_it) 
         int lines = 0;
         for (std::string line; std::getline(stream, line); ++lines) {
             const auto equals = line.find(" = ");
-            if (equals == std::string::npos || line.starts_with("name") || line.starts_with("kind") || line.starts_with("devices")) continue;
+            if (equals == std::string::npos || line.starts_with("name") || line.starts_with("kind") ||
+                line.starts_with("devices"))
+                continue;
             EXPECT_THAT(line, HasSubstr(" # ")) << name;
         }
         EXPECT_LE(lines, 40) << name;
@@ -94,7 +98,8 @@ TEST_F(ClusterFile, the_smallest_file) {
 TEST_F(ClusterFile, mistakes_are_named_by_line) {
     EXPECT_THAT(refusal(kSmallest + "link-latncy-microseconds = 3\n"),
                 testing::AllOf(HasSubstr("mine.cfg:10"), HasSubstr("did you mean 'node.link-latency-microseconds'?")));
-    EXPECT_THAT(refusal(kSmallest + "link-latency-microseconds = 3us\n"), testing::AllOf(HasSubstr("mine.cfg:10"), HasSubstr("'3us'")));
+    EXPECT_THAT(refusal(kSmallest + "link-latency-microseconds = 3us\n"),
+                testing::AllOf(HasSubstr("mine.cfg:10"), HasSubstr("'3us'")));
     EXPECT_THAT(refusal(kSmallest + "link-efficiency = 1.5\n"), HasSubstr("fraction"));
     EXPECT_THAT(refusal(kSmallest + "cores = 2.5\n"), HasSubstr("whole number"));
     EXPECT_THAT(refusal(kSmallest + "link-latency-microseconds = -1\n"), HasSubstr("at least 0"));
@@ -123,7 +128,8 @@ TEST_F(ClusterFile, what_is_saved_reads_back) {
         EXPECT_TRUE(after.measured);
         EXPECT_EQ(after.device.name, before.device.name);
         EXPECT_NEAR(after.network.bytes_per_second, before.network.bytes_per_second, 1e-5 * before.network.bytes_per_second);
-        EXPECT_NEAR(after.intra_node.latency_seconds, before.intra_node.latency_seconds, 1e-5 * before.intra_node.latency_seconds);
+        EXPECT_NEAR(after.intra_node.latency_seconds, before.intra_node.latency_seconds,
+                    1e-5 * before.intra_node.latency_seconds);
     }
 }
 
@@ -141,5 +147,5 @@ TEST_F(ClusterFile, a_file_that_cannot_be_written_is_the_machines_fault) {
     EXPECT_THROW(save_cluster("/proc/zerosim/local.cfg", {}, ""), EnvironmentError);
 }
 
-}  // namespace
-}  // namespace zerosim::config
+} // namespace
+} // namespace zerosim::config

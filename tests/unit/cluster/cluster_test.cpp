@@ -36,5 +36,5 @@ TEST(Cluster, a_nodes_network_is_shared_by_its_devices) {
     EXPECT_DOUBLE_EQ(cluster.network.bytes_per_second, 100e9);
 }
 
-}  // namespace
-}  // namespace zerosim::cluster
+} // namespace
+} // namespace zerosim::cluster

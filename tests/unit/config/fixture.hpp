@@ -15,8 +15,8 @@ namespace zerosim::config {
 
 inline SearchPaths shipped() { return {{ZEROSIM_SOURCE_DIR "/configs"}}; }
 
-inline Resolved resolve_words(std::vector<std::string> words, std::map<std::string, std::string> environment = {}, Command command = Command::run,
-                              Machine machine = {}) {
+inline Resolved resolve_words(std::vector<std::string> words, std::map<std::string, std::string> environment = {},
+                              Command command = Command::run, Machine machine = {}) {
     return resolve(Request{command, std::move(words), std::move(environment)}, shipped(), machine);
 }
 
@@ -45,7 +45,8 @@ class Folder : public ::testing::Test {
 protected:
     void SetUp() override {
         const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-        folder_ = std::filesystem::temp_directory_path() / (std::string("zerosim-config-") + info->name() + std::to_string(::getpid()));
+        folder_ =
+            std::filesystem::temp_directory_path() / (std::string("zerosim-config-") + info->name() + std::to_string(::getpid()));
         std::filesystem::create_directories(folder_);
     }
     void TearDown() override { std::filesystem::remove_all(folder_); }
@@ -57,4 +58,4 @@ protected:
     std::filesystem::path folder_;
 };
 
-}  // namespace zerosim::config
+} // namespace zerosim::config

@@ -8,23 +8,28 @@
 namespace zerosim::config {
 namespace {
 
+using model::Family;
+using model::Model;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using model::Family;
-using model::Model;
 
 LoadedModel import(const std::string& text) { return import_huggingface(text, "m", "config.json"); }
-std::string error_of(const std::string& text) { return config_error([&] { (void)import(text); }); }
+std::string error_of(const std::string& text) {
+    return config_error([&] { (void)import(text); });
+}
 
 // openai-community/gpt2, shortened.
-const char* const kGpt2 = R"({"model_type": "gpt2", "n_layer": 12, "n_embd": 768, "n_head": 12, "vocab_size": 50257, "n_positions": 1024, "n_ctx": 1024,
+const char* const kGpt2 =
+    R"({"model_type": "gpt2", "n_layer": 12, "n_embd": 768, "n_head": 12, "vocab_size": 50257, "n_positions": 1024, "n_ctx": 1024,
     "activation_function": "gelu_new", "layer_norm_epsilon": 1e-05, "n_inner": null, "resid_pdrop": 0.1, "embd_pdrop": 0.0, "attn_pdrop": 0.0})";
 
 std::string llama(const std::string& type, const std::string& more = "") {
-    return R"({"model_type": ")" + type + R"(", "num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2,
-        "intermediate_size": 172, "vocab_size": 1000, "max_position_embeddings": 512, "hidden_act": "silu")" + (more.empty() ? "" : ", " + more) + "}";
+    return R"({"model_type": ")" + type +
+           R"(", "num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "intermediate_size": 172, "vocab_size": 1000, "max_position_embeddings": 512, "hidden_act": "silu")" +
+           (more.empty() ? "" : ", " + more) + "}";
 }
 
 TEST(HuggingFace, Gpt2) {
@@ -39,7 +44,9 @@ TEST(HuggingFace, Gpt2) {
 
 TEST(HuggingFace, Gpt2WithTheOtherNameOfTheTanhFormButNoOtherActivation) {
     const std::string text = kGpt2;
-    const auto with = [&](const std::string& activation) { return std::string(text).replace(text.find("gelu_new"), 8, activation); };
+    const auto with = [&](const std::string& activation) {
+        return std::string(text).replace(text.find("gelu_new"), 8, activation);
+    };
     EXPECT_EQ(parameter_count(import(with("gelu_pytorch_tanh")).model), 124439808);
     EXPECT_THAT(error_of(with("relu")), AllOf(HasSubstr("'relu'"), HasSubstr("gelu_new")));
 }
@@ -56,7 +63,8 @@ TEST(HuggingFace, LlamaDefaults) {
 }
 
 TEST(HuggingFace, LlamaBiasesHeadDimAndRotary) {
-    const LoadedModel loaded = import(llama("llama", R"("attention_bias": true, "mlp_bias": true, "head_dim": 32, "rope_theta": 500000.0, "rms_norm_eps": 1e-5,
+    const LoadedModel loaded = import(
+        llama("llama", R"("attention_bias": true, "mlp_bias": true, "head_dim": 32, "rope_theta": 500000.0, "rms_norm_eps": 1e-5,
         "tie_word_embeddings": true, "rope_scaling": {"rope_type": "llama3", "factor": 8.0})"));
     const Model& m = loaded.model;
     EXPECT_TRUE(m.qkv_bias && m.output_bias && m.mlp_bias && m.tied);
@@ -64,7 +72,8 @@ TEST(HuggingFace, LlamaBiasesHeadDimAndRotary) {
     EXPECT_EQ(m.rotary_base, 500000.0);
     EXPECT_EQ(m.norm_epsilon, 1e-5);
     EXPECT_THAT(loaded.notes, ElementsAre(HasSubstr("llama3")));
-    const std::int64_t layer = 2 * 64 + (128 * 64 + 128) + 2 * (64 * 64 + 64) + (64 * 128 + 64) + 2 * (172 * 64 + 172) + (64 * 172 + 64);
+    const std::int64_t layer =
+        2 * 64 + (128 * 64 + 128) + 2 * (64 * 64 + 64) + (64 * 128 + 64) + 2 * (172 * 64 + 172) + (64 * 172 + 64);
     EXPECT_EQ(parameter_count(m), 2 * layer + 1000 * 64 + 64);
 }
 
@@ -82,7 +91,8 @@ TEST(HuggingFace, MistralHasAWindowAndNoBiases) {
 }
 
 TEST(HuggingFace, Qwen2HasBiasesOnQkvWhateverAttentionBiasSays) {
-    const Model m = import(llama("qwen2", R"("attention_bias": false, "use_sliding_window": false, "sliding_window": 128)")).model;
+    const Model m =
+        import(llama("qwen2", R"("attention_bias": false, "use_sliding_window": false, "sliding_window": 128)")).model;
     EXPECT_TRUE(m.qkv_bias);
     EXPECT_FALSE(m.output_bias || m.mlp_bias);
     EXPECT_EQ(m.sliding_window, 0);
@@ -120,27 +130,34 @@ TEST_F(ModelFiles, PathsOfFilesAndFoldersAndPresets) {
     const std::string json = write("my-model/config.json", llama("llama"));
     EXPECT_EQ(load_model(json, shipped()).model.name, "my-model");
     EXPECT_EQ(load_model((folder_ / "my-model").string(), shipped()).model.layers, 2);
-    const std::string preset = write("own.cfg", "[model]\nfamily = gpt2\nlayers = 1\nhidden = 8\nheads = 2\nvocabulary = 10\npositions = 4\n");
+    const std::string preset =
+        write("own.cfg", "[model]\nfamily = gpt2\nlayers = 1\nhidden = 8\nheads = 2\nvocabulary = 10\npositions = 4\n");
     EXPECT_EQ(load_model(preset, shipped()).model.feed_forward, 32);
     EXPECT_EQ(load_model(preset, shipped()).origin, preset);
     EXPECT_EQ(load_model("gpt-mini", shipped()).origin, "preset gpt-mini");
 }
 
 TEST_F(ModelFiles, MistakesInPresetsNameTheLine) {
-    const auto error = [&](const std::string& text) { return config_error([&] { (void)load_model(write("bad.cfg", text), shipped()); }); };
+    const auto error = [&](const std::string& text) {
+        return config_error([&] { (void)load_model(write("bad.cfg", text), shipped()); });
+    };
     EXPECT_THAT(error("[model]\nfamily = gpt2\nlayer = 2\n"), AllOf(HasSubstr("bad.cfg:3"), HasSubstr("'model.layers'")));
     EXPECT_THAT(error("[model]\nlayers = x\n"), HasSubstr("bad.cfg:2"));
     EXPECT_THAT(error("[model]\nlayers = -2\n"), HasSubstr("bad.cfg:2"));
     EXPECT_THAT(error("[model]\nfamily = bert\n"), HasSubstr("'bert'"));
-    EXPECT_THAT(error("[model]\nfamily = gpt2\nlayers = 1\nhidden = 9\nheads = 2\nvocabulary = 10\npositions = 4\n"), HasSubstr("9 hidden features do not divide into 2 heads"));
+    EXPECT_THAT(error("[model]\nfamily = gpt2\nlayers = 1\nhidden = 9\nheads = 2\nvocabulary = 10\npositions = 4\n"),
+                HasSubstr("9 hidden features do not divide into 2 heads"));
     EXPECT_THAT(config_error([&] { (void)load_model((folder_ / "none.json").string(), shipped()); }), HasSubstr("none.json"));
 }
 
 TEST_F(ModelFiles, ASequenceBeyondTheWindowIsRefused) {
     const std::string path = write("config.json", llama("mistral", R"("sliding_window": 256)"));
     EXPECT_EQ(resolve_words({"--model", path, "--train.sequence-length", "256"}).scenario.training.sequence_length, 256);
-    EXPECT_THAT(config_error([&] { (void)resolve_words({"--model", path}); }), AllOf(HasSubstr("'512'"), HasSubstr("256 tokens"), HasSubstr("not implemented yet")));
+    EXPECT_THAT(config_error([&] {
+                    (void)resolve_words({"--model", path});
+                }),
+                AllOf(HasSubstr("'512'"), HasSubstr("256 tokens"), HasSubstr("not implemented yet")));
 }
 
-}  // namespace
-}  // namespace zerosim::config
+} // namespace
+} // namespace zerosim::config

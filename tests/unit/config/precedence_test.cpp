@@ -14,8 +14,10 @@ using ::testing::IsEmpty;
 class Precedence : public Folder {};
 
 TEST_F(Precedence, DefaultsPresetFileEnvironmentCommandLine) {
-    const std::string file = write("s.cfg", "ranks = 2\nmodel = gpt2-124m\n[train]\nmicro-batch = 2  # a comment\nsteps = 7\nseed = 1\n");
-    const auto r = resolve_words({file, "--train.steps", "9"}, {{"ZEROSIM_TRAIN_STEPS", "8"}, {"ZEROSIM_TRAIN_SEED", "5"}, {"HOME", "/"}});
+    const std::string file =
+        write("s.cfg", "ranks = 2\nmodel = gpt2-124m\n[train]\nmicro-batch = 2  # a comment\nsteps = 7\nseed = 1\n");
+    const auto r =
+        resolve_words({file, "--train.steps", "9"}, {{"ZEROSIM_TRAIN_STEPS", "8"}, {"ZEROSIM_TRAIN_SEED", "5"}, {"HOME", "/"}});
     const auto expect = [&](const char* key, const std::string& value, const std::string& origin) {
         EXPECT_EQ(value_of(r, key).value, value) << key;
         EXPECT_EQ(value_of(r, key).origin, origin) << key;
@@ -36,13 +38,15 @@ TEST_F(Precedence, DefaultsPresetFileEnvironmentCommandLine) {
 }
 
 TEST_F(Precedence, AGivenValueWinsOverThePreset) {
-    const auto r = resolve_words({"--model", "gpt2-124m", "--train.sequence-length", "128", "--cluster", "h100-sxm", "--cluster.gpus-per-node", "4"}, {}, Command::simulate);
+    const auto r = resolve_words(
+        {"--model", "gpt2-124m", "--train.sequence-length", "128", "--cluster", "h100-sxm", "--cluster.gpus-per-node", "4"}, {},
+        Command::simulate);
     EXPECT_EQ(r.scenario.training.sequence_length, 128);
     EXPECT_EQ(r.scenario.cluster.devices_per_node, 4);
     EXPECT_EQ(value_of(r, "cluster.gpus-per-node").origin, "command line");
     EXPECT_EQ(value_of(r, "cluster.network-gigabits-per-node").origin, "preset h100-sxm");
     EXPECT_EQ(value_of(r, "cluster.network-gigabits-per-node").value, "3200");
-    EXPECT_DOUBLE_EQ(r.scenario.cluster.network.bytes_per_second, 3200e9 / 8 / 4);   // the node's network, shared by fewer
+    EXPECT_DOUBLE_EQ(r.scenario.cluster.network.bytes_per_second, 3200e9 / 8 / 4); // the node's network, shared by fewer
 }
 
 TEST_F(Precedence, UnknownVariablesAreWarnedAbout) {
@@ -57,7 +61,8 @@ TEST_F(Precedence, AVariableOfAnotherSubcommandIsLeftAlone) {
 
 TEST_F(Precedence, ErrorsNameTheFileAndLine) {
     const std::string unknown = write("u.cfg", "\n[train]\nmicro-bach = 2\n");
-    EXPECT_THAT(config_error([&] { (void)resolve_words({unknown}); }), AllOf(HasSubstr(unknown + ":3"), HasSubstr("'train.micro-bach'"), HasSubstr("'train.micro-batch'")));
+    EXPECT_THAT(config_error([&] { (void)resolve_words({unknown}); }),
+                AllOf(HasSubstr(unknown + ":3"), HasSubstr("'train.micro-bach'"), HasSubstr("'train.micro-batch'")));
     const std::string bad = write("b.cfg", "[train]\nsteps = many\n");
     EXPECT_THAT(config_error([&] { (void)resolve_words({bad}); }), AllOf(HasSubstr(bad + ":2"), HasSubstr("'many'")));
     const std::string twice = write("t.cfg", "[train]\nsteps = 1\nsteps = 2\n");
@@ -74,13 +79,15 @@ TEST_F(Precedence, AScenarioFileMaySetWhatThisSubcommandDoesNotTake) {
 
 TEST_F(Precedence, AShippedScenarioIsFoundByNameAndAMissingOneIsNamed) {
     EXPECT_EQ(resolve_words({"zero3-local"}).scenario.strategy.zero_stage, 3);
-    EXPECT_THAT(config_error([] { (void)resolve_words({"zero3-lcal"}); }), AllOf(HasSubstr("zero3-lcal"), HasSubstr("zero3-local")));
+    EXPECT_THAT(config_error([] { (void)resolve_words({"zero3-lcal"}); }),
+                AllOf(HasSubstr("zero3-lcal"), HasSubstr("zero3-local")));
     EXPECT_THAT(config_error([] { (void)resolve_words({"zero3-local", "another"}); }), HasSubstr("another"));
 }
 
 TEST_F(Precedence, EveryShippedScenarioResolves) {
-    for (const std::string& name : shipped().names("scenarios")) EXPECT_NO_THROW((void)resolve_words({name}, {}, Command::simulate)) << name;
+    for (const std::string& name : shipped().names("scenarios"))
+        EXPECT_NO_THROW((void)resolve_words({name}, {}, Command::simulate)) << name;
 }
 
-}  // namespace
-}  // namespace zerosim::config
+} // namespace
+} // namespace zerosim::config

@@ -35,11 +35,27 @@ TEST(Resolve, DefaultsAreThoseOfTheStructs) {
 }
 
 TEST(Resolve, EveryTrainingKeyArrives) {
-    const auto r = resolve_words({"--train.micro-batch=2", "--train.gradient-accumulation=3", "--train.precision=fp16-mixed", "--train.learning-rate=3e-3",
-                                  "--train.beta1=0.8", "--train.beta2=0.9", "--train.epsilon=1e-6", "--train.weight-decay=0", "--train.clip-gradients=1",
-                                  "--train.recompute=every:2", "--train.dropout=0.1", "--train.data=chain", "--train.init=hash", "--strategy.zero-stage=2",
-                                  "--strategy.bucket-cap-mib=0.5", "--strategy.prefetch-depth=3", "--strategy.overlap-communication=false",
-                                  "--strategy.reuse-gathered", "--strategy.arena=caching", "--compute=synthetic", "--compute-threads=5"});
+    const auto r = resolve_words({"--train.micro-batch=2",
+                                  "--train.gradient-accumulation=3",
+                                  "--train.precision=fp16-mixed",
+                                  "--train.learning-rate=3e-3",
+                                  "--train.beta1=0.8",
+                                  "--train.beta2=0.9",
+                                  "--train.epsilon=1e-6",
+                                  "--train.weight-decay=0",
+                                  "--train.clip-gradients=1",
+                                  "--train.recompute=every:2",
+                                  "--train.dropout=0.1",
+                                  "--train.data=chain",
+                                  "--train.init=hash",
+                                  "--strategy.zero-stage=2",
+                                  "--strategy.bucket-cap-mib=0.5",
+                                  "--strategy.prefetch-depth=3",
+                                  "--strategy.overlap-communication=false",
+                                  "--strategy.reuse-gathered",
+                                  "--strategy.arena=caching",
+                                  "--compute=synthetic",
+                                  "--compute-threads=5"});
     const strategy::Training& t = r.scenario.training;
     EXPECT_EQ(t.micro_batch * 10 + t.gradient_accumulation, 23);
     EXPECT_EQ(t.precision, strategy::Precision::fp16_mixed);
@@ -58,8 +74,10 @@ TEST(Resolve, EveryTrainingKeyArrives) {
 }
 
 TEST(Resolve, OtherSystemsParse) {
-    EXPECT_EQ(resolve_words({"--strategy.system=deepspeed", "--train.reduce-precision=fp32", "--model.implementation=huggingface"}).scenario.strategy.system,
-              strategy::System::deepspeed);
+    EXPECT_EQ(
+        resolve_words({"--strategy.system=deepspeed", "--train.reduce-precision=fp32", "--model.implementation=huggingface"})
+            .scenario.strategy.system,
+        strategy::System::deepspeed);
 }
 
 TEST(Resolve, ScientificCountsAreCounts) { EXPECT_EQ(resolve_words({"--train.steps", "1e3"}).scenario.training.steps, 1000); }
@@ -78,7 +96,8 @@ TEST(GlobalBatch, ContradictionsAreRefusedWithTheNumbers) {
     const auto error = [](std::vector<std::string> words) { return config_error([&] { (void)resolve_words(words); }); };
     EXPECT_THAT(error({"--ranks=4", "--train.global-batch=3"}), HasSubstr("smaller than the 4 ranks"));
     EXPECT_THAT(error({"--ranks=4", "--train.global-batch=6"}), HasSubstr("not a multiple of 4 ranks"));
-    EXPECT_THAT(error({"--ranks=4", "--train.global-batch=8", "--train.micro-batch=1", "--train.gradient-accumulation=1"}), HasSubstr("is not 4 ranks x"));
+    EXPECT_THAT(error({"--ranks=4", "--train.global-batch=8", "--train.micro-batch=1", "--train.gradient-accumulation=1"}),
+                HasSubstr("is not 4 ranks x"));
 }
 
 TEST(Ranks, UnderALauncherAreMpisAndMayNotContradict) {
@@ -89,7 +108,8 @@ TEST(Ranks, UnderALauncherAreMpisAndMayNotContradict) {
     EXPECT_EQ(value_of(r, "ranks").origin, "MPI");
     EXPECT_FALSE(r.run.ranks_given);
     EXPECT_EQ(resolve_words({"--ranks=4"}, {}, Command::run, machine).scenario.ranks, 4);
-    EXPECT_THAT(config_error([&] { (void)resolve_words({"--ranks=2"}, {}, Command::run, machine); }), AllOf(HasSubstr("'2'"), HasSubstr("4 processes")));
+    EXPECT_THAT(config_error([&] { (void)resolve_words({"--ranks=2"}, {}, Command::run, machine); }),
+                AllOf(HasSubstr("'2'"), HasSubstr("4 processes")));
 }
 
 TEST(Threads, CoresAreSharedByTheRanksOfTheNode) {
@@ -105,7 +125,10 @@ TEST(Library, IsTheDevicesInARunAndTheClustersInASimulation) {
     EXPECT_EQ(resolve_words({"--cluster=h200-sxm"}, {}, Command::simulate).scenario.library, kernel::Library::cuda);
     EXPECT_EQ(resolve_words({"--cluster=local"}, {}, Command::simulate).scenario.library, kernel::Library::host);
     EXPECT_EQ(resolve_words({"--cluster=h200-sxm"}).scenario.library, kernel::Library::host);
-    EXPECT_THAT(config_error([] { (void)resolve_words({"--cluster=h200-sxm", "--device=cpu"}, {}, Command::simulate); }), HasSubstr("contradicts cluster h200-sxm"));
+    EXPECT_THAT(config_error([] {
+                    (void)resolve_words({"--cluster=h200-sxm", "--device=cpu"}, {}, Command::simulate);
+                }),
+                HasSubstr("contradicts cluster h200-sxm"));
     EXPECT_THROW((void)resolve_words({"--device=cuda"}), EnvironmentError);
     Machine machine;
     machine.cuda = true;
@@ -119,7 +142,10 @@ TEST(Vocabulary, IsPaddedToTheMultipleAndTheRealOneIsKept) {
 }
 
 TEST(Cluster, NetworkPerNodeIsSharedByItsDevices) {
-    const auto c = resolve_words({"--cluster=a100-sxm-80gb", "--cluster.network-gigabits-per-node=800", "--cluster.communication=free"}, {}, Command::simulate).scenario.cluster;
+    const auto c =
+        resolve_words({"--cluster=a100-sxm-80gb", "--cluster.network-gigabits-per-node=800", "--cluster.communication=free"}, {},
+                      Command::simulate)
+            .scenario.cluster;
     EXPECT_DOUBLE_EQ(c.network.bytes_per_second, 100e9 / 8);
     EXPECT_TRUE(c.free_communication);
 }
@@ -137,5 +163,5 @@ TEST(Models, NotesSayWhatIsNotApplied) {
     EXPECT_THAT(r.notes, ::testing::ElementsAre(HasSubstr("rotary scaling 'llama3' is not applied")));
 }
 
-}  // namespace
-}  // namespace zerosim::config
+} // namespace
+} // namespace zerosim::config

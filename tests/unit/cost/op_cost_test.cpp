@@ -45,7 +45,8 @@ protected:
 
 TEST_F(OpCost, bookkeeping_takes_no_device_time) {
     const StorageId storage = builder.storage("s", 1 << 30, pool, Role::activation);
-    const OpId ids[] = {builder.alloc(storage), builder.free(storage), builder.mark(stream, "step"), builder.host_wait(stream, {})};
+    const OpId ids[] = {builder.alloc(storage), builder.free(storage), builder.mark(stream, "step"),
+                        builder.host_wait(stream, {})};
     for (const OpId id : ids) EXPECT_EQ(seconds(id, device()), 0.0);
 }
 
@@ -75,8 +76,8 @@ TEST_F(OpCost, a_large_gemm_is_bound_by_its_dtypes_peak_and_a_thin_one_by_memory
         const double peak = type == DType::fp32 ? 10e12 : type == DType::bf16 ? 100e12 : 200e12;
         Cluster cluster = device();
         cluster.device.memory_bytes_per_second = 1e15;
-        EXPECT_NEAR(kernel_seconds(kernel::Kernel::linear_forward, large, type, cluster.device), 2e-6 + 2 * 4096. * 4096 * 4096 / (0.5 * peak),
-                    1e-9);
+        EXPECT_NEAR(kernel_seconds(kernel::Kernel::linear_forward, large, type, cluster.device),
+                    2e-6 + 2 * 4096. * 4096 * 4096 / (0.5 * peak), 1e-9);
         cluster.device.memory_bytes_per_second = 2e9;
         const double bytes = kernel::work(kernel::Kernel::linear_forward, thin, type).bytes;
         EXPECT_GT(bytes, 4096. * 4096 * static_cast<double>(size_of(type)) * 0.99) << "at least the weight";
@@ -108,7 +109,8 @@ TEST_F(OpCost, attention_has_an_efficiency_of_its_own) {
     Cluster cluster = device();
     cluster.device.memory_bytes_per_second = 1e15;
     const double work = kernel::work(kernel::Kernel::attention_forward, attributes, DType::bf16).matrix_flops;
-    EXPECT_DOUBLE_EQ(kernel_seconds(kernel::Kernel::attention_forward, attributes, DType::bf16, cluster.device), 2e-6 + work / 25e12);
+    EXPECT_DOUBLE_EQ(kernel_seconds(kernel::Kernel::attention_forward, attributes, DType::bf16, cluster.device),
+                     2e-6 + work / 25e12);
 }
 
 TEST_F(OpCost, a_cpu_rank_has_its_share_of_the_cores) {
@@ -135,5 +137,5 @@ TEST_F(OpCost, a_collective_is_charged_for_its_larger_buffer_over_its_axis) {
     EXPECT_DOUBLE_EQ(seconds(gather, device()), 1600 * 0.75 / 1e9);
 }
 
-}  // namespace
-}  // namespace zerosim::cost
+} // namespace
+} // namespace zerosim::cost

@@ -28,8 +28,10 @@ TEST(HashWeights, AreThoseOfTheReferencesToTheBit) {
             if (!reference.at("first_weights").contains(all[tensor].name)) continue;
             const std::vector<double> expected = reference.at("first_weights").at(all[tensor].name);
             std::vector<float> out(expected.size());
-            initial_values(Scheme::hash, 0, tensor, static_cast<Start>(all[tensor].initial), 0, static_cast<std::int64_t>(out.size()), out.data());
-            for (std::size_t i = 0; i < out.size(); ++i) EXPECT_EQ(static_cast<double>(out[i]), expected[i]) << all[tensor].name << " " << i;
+            initial_values(Scheme::hash, 0, tensor, static_cast<Start>(all[tensor].initial), 0,
+                           static_cast<std::int64_t>(out.size()), out.data());
+            for (std::size_t i = 0; i < out.size(); ++i)
+                EXPECT_EQ(static_cast<double>(out[i]), expected[i]) << all[tensor].name << " " << i;
             compared += out.size();
         }
         EXPECT_GT(compared, 0u) << name;
@@ -39,8 +41,11 @@ TEST(HashWeights, AreThoseOfTheReferencesToTheBit) {
 TEST(Weights, ARangeIsThatRangeOfTheWhole) {
     for (const Scheme scheme : {Scheme::hash, Scheme::normal}) {
         const auto whole = values(scheme, 7, 3, 0, 101);
-        for (const auto& [begin, count] : {std::pair<std::int64_t, std::int64_t>{0, 1}, {1, 1}, {1, 2}, {33, 20}, {34, 21}, {100, 1}, {50, 0}}) {
-            EXPECT_EQ(values(scheme, 7, 3, begin, count), std::vector<float>(whole.begin() + begin, whole.begin() + begin + count)) << begin;
+        for (const auto& [begin, count] :
+             {std::pair<std::int64_t, std::int64_t>{0, 1}, {1, 1}, {1, 2}, {33, 20}, {34, 21}, {100, 1}, {50, 0}}) {
+            EXPECT_EQ(values(scheme, 7, 3, begin, count),
+                      std::vector<float>(whole.begin() + begin, whole.begin() + begin + count))
+                << begin;
         }
     }
 }
@@ -57,7 +62,7 @@ TEST(NormalWeights, HaveMeanZeroDeviationTwoHundredthsAndNormalTails) {
     const double variance = squares / static_cast<double>(count);
     EXPECT_NEAR(sum / static_cast<double>(count), 0.0, 5 * 0.02 / std::sqrt(static_cast<double>(count)));
     EXPECT_NEAR(std::sqrt(variance), 0.02, 0.0002);
-    EXPECT_NEAR(fourth / static_cast<double>(count) / (variance * variance), 3.0, 0.1);   // kurtosis of a normal
+    EXPECT_NEAR(fourth / static_cast<double>(count) / (variance * variance), 3.0, 0.1); // kurtosis of a normal
 }
 
 TEST(NormalWeights, DependOnSeedAndTensor) {
@@ -73,5 +78,5 @@ TEST(Weights, NormsStartAtOneBiasesAtZero) {
     EXPECT_EQ(out, (std::vector<float>{0, 0, 0}));
 }
 
-}  // namespace
-}  // namespace zerosim::data
+} // namespace
+} // namespace zerosim::data

@@ -32,8 +32,8 @@ protected:
     fs::path folder_;
 };
 
-std::vector<std::int32_t> tokens_of(TokenSource& source, std::int64_t step, std::int64_t first, std::int64_t count, StepShape shape,
-                                    std::vector<std::int32_t>* targets_out = nullptr) {
+std::vector<std::int32_t> tokens_of(TokenSource& source, std::int64_t step, std::int64_t first, std::int64_t count,
+                                    StepShape shape, std::vector<std::int32_t>* targets_out = nullptr) {
     std::vector<std::int32_t> tokens(static_cast<std::size_t>(count * shape.length)), targets(tokens.size());
     source.fill_sequences(step, first, count, shape, tokens.data(), targets.data());
     if (targets_out != nullptr) *targets_out = targets;
@@ -94,7 +94,7 @@ TEST_F(DataFolder, BytesOfAFileAreTokens) {
 TEST_F(DataFolder, ARankReadsItsShareOnly) {
     TokenSource source(write("text", std::string(1000, 'x')), 256);
     for (std::int64_t step = 0; step < 4; ++step) (void)tokens_of(source, step, 2, 1, {4, 10});
-    EXPECT_EQ(source.tokens_read(), 4 * 11);   // of 4 * 40
+    EXPECT_EQ(source.tokens_read(), 4 * 11); // of 4 * 40
 }
 
 TEST_F(DataFolder, MarkdownOfAFolderIsOneTextInOrderOfName) {
@@ -110,8 +110,8 @@ TEST_F(DataFolder, MarkdownOfAFolderIsOneTextInOrderOfName) {
 
 TEST_F(DataFolder, TooShortSaysTheNumbers) {
     const TokenSource source(write("text", std::string(80, 'x')), 256);
-    source.check_length(3, {2, 13});    // 79
-    EXPECT_THROW(source.check_length(4, {2, 10}), EnvironmentError);   // 81
+    source.check_length(3, {2, 13});                                 // 79
+    EXPECT_THROW(source.check_length(4, {2, 10}), EnvironmentError); // 81
     try {
         source.check_length(5, {2, 10});
         FAIL() << "101 bytes are needed, 80 there";
@@ -123,8 +123,8 @@ TEST_F(DataFolder, TooShortSaysTheNumbers) {
 TEST_F(DataFolder, ASmallVocabularyAndMissingFilesAreRefused) {
     EXPECT_THROW(TokenSource(write("text", "abc"), 255), EnvironmentError);
     EXPECT_THROW(TokenSource((folder_ / "missing").string(), 256), EnvironmentError);
-    EXPECT_THROW(TokenSource(folder_.string(), 256), EnvironmentError);   // no *.md
+    EXPECT_THROW(TokenSource(folder_.string(), 256), EnvironmentError); // no *.md
 }
 
-}  // namespace
-}  // namespace zerosim::data
+} // namespace
+} // namespace zerosim::data

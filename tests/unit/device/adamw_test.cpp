@@ -30,8 +30,12 @@ struct Reference {
 
 struct Shard {
     explicit Shard(std::int64_t count, DType parameter_type, bool with_master, DType moment_type, DType gradient_type)
-        : parameter(1, count, parameter_type), master(1, with_master ? count : 0), m(1, count, moment_type), v(1, count, moment_type),
-          gradient(1, count, gradient_type), mastered(with_master) {
+        : parameter(1, count, parameter_type),
+          master(1, with_master ? count : 0),
+          m(1, count, moment_type),
+          v(1, count, moment_type),
+          gradient(1, count, gradient_type),
+          mastered(with_master) {
         parameter.randomize(1), m.randomize(2, 1e-2), gradient.randomize(4);
         auto positive = v.randomize(3, 1e-2).values();
         for (double& value : positive) value = std::abs(value);
@@ -45,13 +49,14 @@ struct Shard {
     void update(std::int64_t begin, std::int64_t count, const std::vector<RangeSegment>& range, Workers* workers = nullptr) {
         const TensorView none;
         run(Kernel::adamw, adam_attributes(),
-            {slice(parameter.view(), begin, count), mastered ? slice(master.view(), begin, count) : none, slice(m.view(), begin, count),
-             slice(v.view(), begin, count), slice(gradient.view(), begin, count), scalar(factor), scalar(skip), scalar(step)},
+            {slice(parameter.view(), begin, count), mastered ? slice(master.view(), begin, count) : none,
+             slice(m.view(), begin, count), slice(v.view(), begin, count), slice(gradient.view(), begin, count), scalar(factor),
+             scalar(skip), scalar(step)},
             {.workers = workers}, range);
     }
     bool operator==(const Shard& other) const {
-        return parameter.bytes() == other.parameter.bytes() && master.bytes() == other.master.bytes() && m.bytes() == other.m.bytes() &&
-               v.bytes() == other.v.bytes();
+        return parameter.bytes() == other.parameter.bytes() && master.bytes() == other.master.bytes() &&
+               m.bytes() == other.m.bytes() && v.bytes() == other.v.bytes();
     }
 };
 
@@ -78,17 +83,19 @@ INSTANTIATE_TEST_SUITE_P(Precisions, AdamWPrecision,
 
 TEST_P(AdamWPrecision, FollowsTheReference) {
     const std::int64_t count = 1000;
-    const std::vector<RangeSegment> range{{0, 300, true}, {300, 450, false}, {760, 200, true}};   // 750..760 and 960.. are padding
+    const std::vector<RangeSegment> range{{0, 300, true}, {300, 450, false}, {760, 200, true}}; // 750..760 and 960.. are padding
     Shard s = shard(count);
     const Shard before = s;
     s.update(0, count, range);
     const auto p0 = before.parameter.values(), m0 = before.m.values(), v0 = before.v.values(), g = before.gradient.values();
     const auto p = s.parameter.values(), m = s.m.values(), v = s.v.values();
     const auto master = GetParam().master ? s.master.values() : p;
-    const double parameter_error = GetParam().master ? 0x1p-22 : epsilon_of(GetParam().parameter), moment_error = epsilon_of(GetParam().moments);
+    const double parameter_error = GetParam().master ? 0x1p-22 : epsilon_of(GetParam().parameter),
+                 moment_error = epsilon_of(GetParam().moments);
     std::vector<bool> covered(static_cast<std::size_t>(count));
     for (const auto& segment : range)
-        for (auto i = static_cast<std::size_t>(segment.offset); i < static_cast<std::size_t>(segment.offset + segment.count); ++i) {
+        for (auto i = static_cast<std::size_t>(segment.offset); i < static_cast<std::size_t>(segment.offset + segment.count);
+             ++i) {
             covered[i] = true;
             Reference reference{p0[i], m0[i], v0[i]};
             reference.update(g[i] * 0.5, 3, segment.decays);
@@ -137,5 +144,5 @@ TEST(AdamW, NoElements) {
     s.update(0, 0, {});
 }
 
-}  // namespace
-}  // namespace zerosim::device::testing
+} // namespace
+} // namespace zerosim::device::testing

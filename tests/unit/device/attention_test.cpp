@@ -184,7 +184,7 @@ TEST_P(Attention, GivesTheSameBitsAsOneThread) {
 INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
                          testing::Combine(testing::Values(Shape{0, 4, 2, 1, 3}, Shape{2, 0, 2, 1, 3}, Shape{1, 1, 1, 1, 1}, Shape{3, 5, 2, 2, 7},
                                                           Shape{2, 32, 4, 2, 8}, Shape{1, 133, 6, 2, 9}, Shape{1, 128, 2, 1, 16},
-                                                          Shape{2, 129, 2, 2, 5}, Shape{1, 260, 4, 2, 40}, Shape{1, 20, 2, 1, 300}),
+                                                          Shape{2, 129, 2, 2, 5}, Shape{1, 260, 4, 2, 12}, Shape{1, 20, 2, 1, 300}),
                                           testing::Values(DType::fp32, DType::bf16, DType::fp16), testing::Values(1, 3)));
 
 TEST(AttentionGradients, AgreeWithFiniteDifferences) {
@@ -211,7 +211,7 @@ TEST(AttentionForward, StaysFiniteWhereScoresAreHuge) {
 }
 
 TEST(AttentionForward, GivesTheSameBitsBesideOthers) {
-    const Shape shape{2, 200, 4, 2, 16};
+    const Shape shape{2, 150, 4, 2, 16};
     const Inputs in(shape, DType::bf16);
     const auto gradients = [&](int repeats) {
         Workers workers(2);

@@ -46,7 +46,8 @@ TEST_P(Copy, CastsAndAdds) {
         host::copy(nullptr, from.view(), to.view(), true);
         const auto sum = to.values();
         for (std::size_t i = 0; i < sum.size(); ++i)
-            ASSERT_NEAR(sum[i], source[i] + result[i], epsilon_of(to_type) * std::abs(sum[i]) + 1e-4 * (to_type != DType::fp64)) << i;
+            ASSERT_NEAR(sum[i], source[i] + result[i], epsilon_of(to_type) * std::abs(sum[i]) + 1e-4 * (to_type != DType::fp64))
+                << i;
     }
 }
 
@@ -102,5 +103,5 @@ TEST(CopyThreads, LargeCopies) {
     EXPECT_EQ(to.bytes(), alone.bytes());
 }
 
-}  // namespace
-}  // namespace zerosim::device::testing
+} // namespace
+} // namespace zerosim::device::testing

@@ -10,11 +10,12 @@ namespace {
 
 using kernel::Kernel;
 
-constexpr std::int64_t kTokens = 5, kReal = 531, kPadded = 640;   // more than one block of columns, tails in both
+constexpr std::int64_t kTokens = 5, kReal = 531, kPadded = 640; // more than one block of columns, tails in both
 
 kernel::Attributes loss_attributes(double weight = 0.2) {
     kernel::Attributes attributes;
-    attributes.tokens = kTokens, attributes.vocabulary = kPadded, attributes.real_vocabulary = kReal, attributes.loss_weight = weight;
+    attributes.tokens = kTokens, attributes.vocabulary = kPadded, attributes.real_vocabulary = kReal,
+    attributes.loss_weight = weight;
     return attributes;
 }
 
@@ -37,7 +38,8 @@ protected:
     [[nodiscard]] TensorView saved_view() { return {saved.data(), kTokens, 1, 1, DType::fp32}; }
     void SetUp() override { logits.randomize(1, 8.0); }
     void forward(Workers* workers = nullptr) {
-        run(Kernel::cross_entropy_forward, loss_attributes(), {logits.view(), integers(targets), saved_view(), scalar(loss)}, {.workers = workers});
+        run(Kernel::cross_entropy_forward, loss_attributes(), {logits.view(), integers(targets), saved_view(), scalar(loss)},
+            {.workers = workers});
     }
 };
 INSTANTIATE_TEST_SUITE_P(Types, CrossEntropy, ::testing::Values(DType::fp32, DType::bf16, DType::fp16),
@@ -55,10 +57,12 @@ TEST_P(CrossEntropy, BackwardIsTheGradientAndZeroInThePadding) {
     forward();
     const auto numeric = numeric_gradient([&](const auto& values) { return reference_loss(values, targets); }, logits.values());
     Tensor d_logits(kTokens, kPadded, GetParam());
-    d_logits.randomize(3);   // what is there does not matter
+    d_logits.randomize(3); // what is there does not matter
     float scale = 64.0f;
-    run(Kernel::cross_entropy_backward, loss_attributes(), {logits.view(), integers(targets), saved_view(), scalar(scale), d_logits.view()});
-    run(Kernel::cross_entropy_backward, loss_attributes(), {logits.view(), integers(targets), saved_view(), {}, logits.view()});   // in place
+    run(Kernel::cross_entropy_backward, loss_attributes(),
+        {logits.view(), integers(targets), saved_view(), scalar(scale), d_logits.view()});
+    run(Kernel::cross_entropy_backward, loss_attributes(),
+        {logits.view(), integers(targets), saved_view(), {}, logits.view()}); // in place
     const auto scaled = d_logits.values(), gradient = logits.values();
     for (std::size_t i = 0; i < gradient.size(); ++i) {
         if (i % kPadded >= kReal) {
@@ -103,5 +107,5 @@ TEST(CrossEntropyExtremes, LargeLogitsDoNotOverflowAndNaNShows) {
     EXPECT_TRUE(std::isnan(loss));
 }
 
-}  // namespace
-}  // namespace zerosim::device::testing
+} // namespace
+} // namespace zerosim::device::testing

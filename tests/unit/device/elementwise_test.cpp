@@ -49,7 +49,8 @@ TEST(Gelu, KeepsRelativeAccuracyAndNaN) {
 
 TEST_P(ElementwiseTypes, SwigluForwardAndBackward) {
     const DType type = GetParam();
-    Tensor gate(4, 33, type, 5), up(4, 33, type, 5), product(4, 33, type), d(4, 33, type), d_gate(4, 33, type, 1), d_up(4, 33, type);
+    Tensor gate(4, 33, type, 5), up(4, 33, type, 5), product(4, 33, type), d(4, 33, type), d_gate(4, 33, type, 1),
+        d_up(4, 33, type);
     gate.randomize(3, 5.0), up.randomize(4, 2.0), d.randomize(5);
     run(Kernel::swiglu_forward, {}, {gate.view(), up.view(), product.view()});
     run(Kernel::swiglu_backward, {}, {d.view(), gate.view(), up.view(), d_gate.view(), d_up.view()});
@@ -71,7 +72,8 @@ TEST_P(ElementwiseTypes, AddIntoItsOwnOperand) {
     const auto before = a.values(), other = b.values();
     run(Kernel::add, {}, {a.view(), b.view(), a.view()});
     const auto sum = a.values();
-    for (std::size_t i = 0; i < sum.size(); ++i) EXPECT_NEAR(sum[i], before[i] + other[i], 2 * epsilon_of(type) * std::abs(sum[i]) + 1e-12);
+    for (std::size_t i = 0; i < sum.size(); ++i)
+        EXPECT_NEAR(sum[i], before[i] + other[i], 2 * epsilon_of(type) * std::abs(sum[i]) + 1e-12);
 }
 
 /// The whole against pieces of random lengths, on 1 and 3 threads: equal bytes.
@@ -83,12 +85,15 @@ TEST_P(ElementwiseTypes, BitsDoNotDependOnThePartition) {
     for (const Kernel kernel : {Kernel::gelu_forward, Kernel::gelu_backward, Kernel::swiglu_forward}) {
         const auto operands = [&](const Tensor& out, std::int64_t begin, std::int64_t n) {
             const TensorView a = slice(x.view(), begin, n), b = slice(d.view(), begin, n), c = slice(out.view(), begin, n);
-            return kernel == Kernel::gelu_forward ? std::vector{a, c} : kernel == Kernel::gelu_backward ? std::vector{b, a, c} : std::vector{a, b, c};
+            return kernel == Kernel::gelu_forward    ? std::vector{a, c}
+                   : kernel == Kernel::gelu_backward ? std::vector{b, a, c}
+                                                     : std::vector{a, b, c};
         };
         Workers workers(3);
         run(kernel, {}, operands(whole, 0, count), {.workers = &workers});
         for (std::int64_t begin = 0, i = 0; begin < count; ++i) {
-            const auto n = std::min<std::int64_t>(count - begin, 1 + static_cast<std::int64_t>(hash64(10, static_cast<std::uint64_t>(i)) % 999));
+            const auto n = std::min<std::int64_t>(count - begin,
+                                                  1 + static_cast<std::int64_t>(hash64(10, static_cast<std::uint64_t>(i)) % 999));
             run(kernel, {}, operands(pieces, begin, n));
             begin += n;
         }
@@ -160,5 +165,5 @@ TEST(Elementwise, NoElements) {
     run(Kernel::dropout, dropout_attributes(0.5f, 4), {x.view(), y.view()});
 }
 
-}  // namespace
-}  // namespace zerosim::device::testing
+} // namespace
+} // namespace zerosim::device::testing

@@ -42,7 +42,8 @@ TEST_P(Embedding, Forward) {
         const auto result = out.values();
         for (std::size_t i = 0; i < result.size(); ++i) {
             const std::size_t t = i / width, c = i % width;
-            const double expected = rows[static_cast<std::size_t>(tokens[t]) * width + c] + (with_positions ? places[t % kSequence * width + c] : 0.0);
+            const double expected = rows[static_cast<std::size_t>(tokens[t]) * width + c] +
+                                    (with_positions ? places[t % kSequence * width + c] : 0.0);
             EXPECT_NEAR(result[i], expected, epsilon_of(type) * std::abs(expected)) << i;
         }
     }
@@ -58,7 +59,7 @@ TEST_P(Embedding, BackwardIsTheGradient) {
         const auto upstream = d_out.values(), table_before = d_table.values(), positions_before = d_positions.values();
         run(Kernel::embedding_backward, embedding_attributes(accumulate, accumulate),
             {integers(tokens), d_out.view(), d_table.view(), d_positions.view()});
-        const auto loss = [&](const std::vector<double>& parameters) {   // table, then positions; upstream is the output's gradient
+        const auto loss = [&](const std::vector<double>& parameters) { // table, then positions; upstream is the output's gradient
             double sum = 0;
             for (std::size_t t = 0; t < kTokens; ++t)
                 for (std::size_t c = 0; c < width; ++c)
@@ -91,21 +92,23 @@ TEST(EmbeddingRounding, TwoByteGradientsAreRoundedOnceARow) {
 }
 
 TEST(EmbeddingThreads, SameBitsOnAnyNumber) {
-    const std::int64_t tokens_count = 20'000, width = 200;   // more than one round of sorting
+    const std::int64_t tokens_count = 20'000, width = 200; // more than one round of sorting
     auto tokens = random_tokens(tokens_count, 50);
     Tensor d_out(tokens_count, width), alone(50, width), together(50, width);
     d_out.randomize(6);
     Workers workers(3);
     run(Kernel::embedding_backward, embedding_attributes(), {integers(tokens), d_out.view(), alone.view(), {}});
-    run(Kernel::embedding_backward, embedding_attributes(), {integers(tokens), d_out.view(), together.view(), {}}, {.workers = &workers});
+    run(Kernel::embedding_backward, embedding_attributes(), {integers(tokens), d_out.view(), together.view(), {}},
+        {.workers = &workers});
     EXPECT_EQ(alone.bytes(), together.bytes());
 }
 
 TEST(EmbeddingTokens, OutsideTheTableIsABug) {
     Tensor table(4, 2), out(1, 2);
     std::vector<std::int32_t> tokens{4};
-    EXPECT_THROW(run(Kernel::embedding_forward, embedding_attributes(), {integers(tokens), table.view(), {}, out.view()}), BugError);
+    EXPECT_THROW(run(Kernel::embedding_forward, embedding_attributes(), {integers(tokens), table.view(), {}, out.view()}),
+                 BugError);
 }
 
-}  // namespace
-}  // namespace zerosim::device::testing
+} // namespace
+} // namespace zerosim::device::testing

@@ -94,5 +94,5 @@ TEST(LossScale, DoublesAfterAThousandGoodSteps) {
     EXPECT_EQ(s.good_steps, 0.0f);
 }
 
-}  // namespace
-}  // namespace zerosim::device::testing
+} // namespace
+} // namespace zerosim::device::testing

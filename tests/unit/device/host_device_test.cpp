@@ -11,7 +11,8 @@ namespace zerosim::device {
 namespace {
 
 HostDevice caching(int threads = 1) {
-    return HostDevice({.threads = threads, .policy = MemoryPolicy::caching, .pools = {"compute", "gather"}, .arena_bytes = {}, .poison = {}});
+    return HostDevice(
+        {.threads = threads, .policy = MemoryPolicy::caching, .pools = {"compute", "gather"}, .arena_bytes = {}, .poison = {}});
 }
 
 TEST(HostDevice, CountsRequestedBytesByPool) {
@@ -45,14 +46,16 @@ TEST(HostDevice, AReleaseThatFailsIsNotCounted) {
 }
 
 TEST(HostDevice, PlannedArenas) {
-    HostDevice device({.threads = 1, .policy = MemoryPolicy::planned, .pools = {"a", "b"}, .arena_bytes = {1024, 0}, .poison = {}});
+    HostDevice device(
+        {.threads = 1, .policy = MemoryPolicy::planned, .pools = {"a", "b"}, .arena_bytes = {1024, 0}, .poison = {}});
     std::byte* first = device.allocate(PoolId(0), 512, 512);
     std::byte* second = device.allocate(PoolId(0), 512, 0);
     EXPECT_EQ(second + 512, first);
     EXPECT_THROW((void)device.allocate(PoolId(1), 64, 0), BugError);
     (void)device.allocate(PoolId(1), 0, 0);
     EXPECT_EQ(device.reserved_bytes(PoolId(0)), 1024);
-    EXPECT_THROW(HostDevice({.threads = 1, .policy = MemoryPolicy::planned, .pools = {"a"}, .arena_bytes = {}, .poison = {}}), BugError);
+    EXPECT_THROW(HostDevice({.threads = 1, .policy = MemoryPolicy::planned, .pools = {"a"}, .arena_bytes = {}, .poison = {}}),
+                 BugError);
 }
 
 TEST(HostDevice, LaunchesFromAnotherThreadBesideCopies) {
@@ -84,5 +87,5 @@ TEST(HostDevice, LaunchesFromAnotherThreadBesideCopies) {
     }
 }
 
-}  // namespace
-}  // namespace zerosim::device
+} // namespace
+} // namespace zerosim::device

@@ -32,7 +32,8 @@ public:
         return result;
     }
     Tensor& set(const std::vector<double>& values) {
-        host::copy(nullptr, {const_cast<double*>(values.data()), view_.rows, view_.columns, view_.columns, DType::fp64}, view(), false);
+        host::copy(nullptr, {const_cast<double*>(values.data()), view_.rows, view_.columns, view_.columns, DType::fp64}, view(),
+                   false);
         return *this;
     }
     /// Uniform in [-scale, scale), the same for the same seed, rounded to the type.
@@ -71,8 +72,8 @@ inline void run(kernel::Kernel kernel, const kernel::Attributes& attributes, con
 }
 
 /// d f / d x by central differences in double.
-[[nodiscard]] inline std::vector<double> numeric_gradient(const std::function<double(const std::vector<double>&)>& f, std::vector<double> x,
-                                                          double step = 1e-5) {
+[[nodiscard]] inline std::vector<double> numeric_gradient(const std::function<double(const std::vector<double>&)>& f,
+                                                          std::vector<double> x, double step = 1e-5) {
     std::vector<double> gradient(x.size());
     for (std::size_t i = 0; i < x.size(); ++i) {
         const double at = x[i];
@@ -92,4 +93,4 @@ inline void run(kernel::Kernel kernel, const kernel::Attributes& attributes, con
     return sum;
 }
 
-}  // namespace zerosim::device::testing
+} // namespace zerosim::device::testing

@@ -34,7 +34,8 @@ TEST(CachingMemory, RandomBlocksDoNotOverlap) {
         } else {
             const std::size_t at = (draw >> 8) % live.size();
             for (std::int64_t b = 0; b < live[at].bytes; ++b)
-                ASSERT_EQ(std::to_integer<unsigned char>(live[at].data[b]), live[at].mark) << "block of " << live[at].bytes << " bytes";
+                ASSERT_EQ(std::to_integer<unsigned char>(live[at].data[b]), live[at].mark)
+                    << "block of " << live[at].bytes << " bytes";
             pool.release(live[at].data, live[at].bytes);
             live[at] = live.back();
             live.pop_back();
@@ -98,7 +99,7 @@ TEST(CachingMemory, OutOfMemoryNamesTheNumbers) {
         EXPECT_NE(std::string(error.what()).find("activations"), std::string::npos) << error.what();
         EXPECT_NE(std::string(error.what()).find(std::to_string(bytes)), std::string::npos) << error.what();
     }
-    pool.release(pool.allocate(64, -1), 64);   // the pool still works
+    pool.release(pool.allocate(64, -1), 64); // the pool still works
 }
 
 TEST(PlannedMemory, OffsetsAreRespected) {
@@ -128,11 +129,14 @@ TEST(PlannedMemory, MisuseIsABug) {
 }
 
 TEST(PlannedMemory, UntouchedPagesCostNothing) {
-    PlannedMemory pool("test", std::int64_t{1} << 40);   // far more than any test machine has
+#ifdef __SANITIZE_ADDRESS__
+    GTEST_SKIP() << "poisoning an arena touches an eighth of its size";
+#endif
+    PlannedMemory pool("test", std::int64_t{1} << 40); // far more than any test machine has
     std::byte* data = pool.allocate(64, std::int64_t{1} << 39);
     std::memset(data, 1, 64);
     pool.release(data, 64);
 }
 
-}  // namespace
-}  // namespace zerosim::device
+} // namespace
+} // namespace zerosim::device

@@ -24,10 +24,13 @@ std::vector<double> rotated(const std::vector<double>& x, std::int64_t heads) {
     for (std::int64_t t = 0; t < kTokens; ++t)
         for (std::int64_t head = 0; head < heads; ++head)
             for (std::int64_t i = 0; i < kHeadDim; ++i) {
-                const double angle = static_cast<double>(t % kSequence) * std::pow(10000.0, -2.0 * static_cast<double>(i % half) / kHeadDim);
+                const double angle =
+                    static_cast<double>(t % kSequence) * std::pow(10000.0, -2.0 * static_cast<double>(i % half) / kHeadDim);
                 const std::int64_t at = (t * heads + head) * kHeadDim;
-                const double turned = i < half ? -x[static_cast<std::size_t>(at + i + half)] : x[static_cast<std::size_t>(at + i - half)];
-                y[static_cast<std::size_t>(at + i)] = x[static_cast<std::size_t>(at + i)] * std::cos(angle) + turned * std::sin(angle);
+                const double turned =
+                    i < half ? -x[static_cast<std::size_t>(at + i + half)] : x[static_cast<std::size_t>(at + i - half)];
+                y[static_cast<std::size_t>(at + i)] =
+                    x[static_cast<std::size_t>(at + i)] * std::cos(angle) + turned * std::sin(angle);
             }
     return y;
 }
@@ -57,5 +60,5 @@ TEST_P(Rotary, ForwardAndBackward) {
     check_pair(k0, k.values(), upstream_k, d_k.values(), kKeyHeads);
 }
 
-}  // namespace
-}  // namespace zerosim::device::testing
+} // namespace
+} // namespace zerosim::device::testing

@@ -16,7 +16,8 @@ using Bins = std::vector<double>;
 
 void add_norm(const TensorView& gradient, Bins& bins, Workers* workers = nullptr, std::vector<RangeSegment> range = {}) {
     if (range.empty()) range = {{0, gradient.elements(), true}};
-    run(Kernel::squared_norm, {}, {gradient, {bins.data(), 1, kernel::kNormBins, kernel::kNormBins, DType::fp64}}, {.workers = workers}, range);
+    run(Kernel::squared_norm, {}, {gradient, {bins.data(), 1, kernel::kNormBins, kernel::kNormBins, DType::fp64}},
+        {.workers = workers}, range);
 }
 
 double norm_of(const Tensor& gradient) {
@@ -64,7 +65,8 @@ struct Spread {
     int centre, spread;
 };
 class SquaredNormSpread : public ::testing::TestWithParam<Spread> {};
-INSTANTIATE_TEST_SUITE_P(Ranges, SquaredNormSpread, ::testing::Values(Spread{0, 4}, Spread{-10, 60}, Spread{0, 250}, Spread{-100, 100}, Spread{100, 56}));
+INSTANTIATE_TEST_SUITE_P(Ranges, SquaredNormSpread,
+                         ::testing::Values(Spread{0, 4}, Spread{-10, 60}, Spread{0, 250}, Spread{-100, 100}, Spread{100, 56}));
 
 /// Random splits into calls, as ranks would make them, bins added in random order; blocks begin anywhere.
 TEST_P(SquaredNormSpread, SameBitsForRandomPartitions) {
@@ -87,7 +89,8 @@ TEST_P(SquaredNormSpread, SameBitsForRandomPartitions) {
         Bins total(kernel::kNormBins);
         for (const Bins& rank : ranks)
             for (std::size_t i = 0; i < total.size(); ++i) total[i] += rank[i];
-        EXPECT_EQ(std::bit_cast<std::uint64_t>(sum_of_norm_bins(total)), std::bit_cast<std::uint64_t>(expected)) << "seed " << seed;
+        EXPECT_EQ(std::bit_cast<std::uint64_t>(sum_of_norm_bins(total)), std::bit_cast<std::uint64_t>(expected))
+            << "seed " << seed;
     }
 }
 
@@ -126,5 +129,5 @@ TEST(SquaredNorm, NoElements) {
     EXPECT_EQ(norm_of(gradient), 0.0);
 }
 
-}  // namespace
-}  // namespace zerosim::device::testing
+} // namespace
+} // namespace zerosim::device::testing

@@ -5,8 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cctype>
 #include <fstream>
-#include <regex>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,16 +24,24 @@ std::vector<Kernel> all_kernels() {
 std::vector<std::pair<std::string, std::string>> documented() {
     std::ifstream file(ZEROSIM_SOURCE_DIR "/src/kernel/kernel.hpp");
     std::vector<std::pair<std::string, std::string>> result;
-    const std::regex enumerator(R"(^    (\w+),\s+// (.*)$)"), continuation(R"(^\s+//\s+(.*)$)");
     bool inside = false;
     for (std::string line; std::getline(file, line);) {
-        std::smatch match;
         if (line.starts_with("enum class Kernel ")) inside = true;
         else if (inside && line.starts_with("};")) break;
-        else if (inside && std::regex_match(line, match, enumerator)) result.emplace_back(match[1], match[2]);
-        else if (inside && std::regex_match(line, match, continuation)) result.back().second += " " + match[1].str();
+        const std::size_t comment = line.find("// "), first = line.find_first_not_of(' '), comma = line.find(',');
+        if (!inside || comment == std::string::npos) continue;
+        if (first == comment) result.back().second.append(" ").append(line.substr(comment + 3));
+        else result.emplace_back(line.substr(first, comma - first), line.substr(comment + 3));
     }
     return result;
+}
+
+/// Where the whole word starts at or after `from`; npos when it is not there.
+std::size_t find_word(const std::string& text, const std::string& word, std::size_t from) {
+    const auto in_word = [&](std::size_t at) { return at < text.size() && (std::isalnum(static_cast<unsigned char>(text[at])) != 0 || text[at] == '_'); };
+    for (std::size_t at = text.find(word, from); at != std::string::npos; at = text.find(word, at + 1))
+        if (!(at > 0 && in_word(at - 1)) && !in_word(at + word.size())) return at;
+    return std::string::npos;
 }
 
 TEST(Vocabulary, NamesAreTheEnumeratorsInOrder) {
@@ -48,11 +56,10 @@ TEST(Vocabulary, OperandsAreThoseOfTheCommentsInOrder) {
         const std::string& comment = comments.at(static_cast<std::size_t>(kernel)).second;
         std::size_t from = 0;
         for (const OperandSpec& spec : operands(kernel)) {
-            const std::regex word((spec.optional ? "opt\\. " : "\\b") + std::string(spec.name) + "\\b");
-            std::smatch match;
-            const std::string rest = comment.substr(from);
-            ASSERT_TRUE(std::regex_search(rest, match, word)) << name(kernel) << ": '" << spec.name << "' is not in '" << rest << "'";
-            from += static_cast<std::size_t>(match.position() + match.length());
+            const std::string words = std::string(spec.optional ? "opt. " : "").append(spec.name);
+            const std::size_t at = find_word(comment, words, from);
+            ASSERT_NE(at, std::string::npos) << name(kernel) << ": '" << words << "' is not in '" << comment.substr(from) << "'";
+            from = at + words.size();
         }
     }
 }

@@ -15,11 +15,11 @@ Model preset(const std::string& name) {
 
 // Published counts: what transformers' num_parameters() gives for the named checkpoints (model cards and papers round them).
 const std::map<std::string, std::int64_t> kCounts{
-    {"gpt2-124m", 124439808},      {"gpt2-350m", 354823168},     {"gpt2-774m", 774030080},      {"gpt2-1.5b", 1557611200},
-    {"llama2-7b", 6738415616},     {"llama2-13b", 13015864320},  {"llama2-70b", 68976648192},   {"llama3.1-8b", 8030261248},
-    {"llama3.1-70b", 70553706496}, {"llama3.1-405b", 405853388800}, {"llama3.2-1b", 1235814400}, {"llama3.2-3b", 3212749824},
-    {"qwen2.5-0.5b", 494032768},   {"qwen2.5-1.5b", 1543714304}, {"qwen2.5-3b", 3085938688},    {"qwen2.5-7b", 7615616512},
-    {"qwen2.5-14b", 14770033664},  {"qwen2.5-32b", 32763876352}, {"qwen2.5-72b", 72706203648},
+    {"gpt2-124m", 124439808},      {"gpt2-350m", 354823168},        {"gpt2-774m", 774030080},     {"gpt2-1.5b", 1557611200},
+    {"llama2-7b", 6738415616},     {"llama2-13b", 13015864320},     {"llama2-70b", 68976648192},  {"llama3.1-8b", 8030261248},
+    {"llama3.1-70b", 70553706496}, {"llama3.1-405b", 405853388800}, {"llama3.2-1b", 1235814400},  {"llama3.2-3b", 3212749824},
+    {"qwen2.5-0.5b", 494032768},   {"qwen2.5-1.5b", 1543714304},    {"qwen2.5-3b", 3085938688},   {"qwen2.5-7b", 7615616512},
+    {"qwen2.5-14b", 14770033664},  {"qwen2.5-32b", 32763876352},    {"qwen2.5-72b", 72706203648},
 };
 
 TEST(ParameterCount, IsThePublishedOne) {
@@ -34,7 +34,8 @@ TEST(ParameterCount, EveryShippedPresetLoads) {
 }
 
 TEST(Parameters, NamesAndCountsOfTheReferenceTrajectories) {
-    const std::map<std::string, std::string> models{{"gpt-micro", "gpt-micro"}, {"gpt-micro-noclip", "gpt-micro"}, {"llama-micro", "llama-micro"}};
+    const std::map<std::string, std::string> models{
+        {"gpt-micro", "gpt-micro"}, {"gpt-micro-noclip", "gpt-micro"}, {"llama-micro", "llama-micro"}};
     for (const auto& [file, name] : models) {
         std::ifstream stream(ZEROSIM_SOURCE_DIR "/tests/truth/training/" + file + ".json");
         const auto reference = nlohmann::json::parse(stream);
@@ -65,8 +66,9 @@ TEST(Parameters, Qwen2BiasesFollowTheirWeights) {
     const auto all = parameters(preset("qwen2.5-0.5b"));
     std::vector<std::string> first;
     for (std::size_t i = 1; i <= 12; ++i) first.push_back(all[i].name.substr(std::string("layers.0.").size()));
-    EXPECT_EQ(first, (std::vector<std::string>{"input_norm.weight", "q.weight", "q.bias", "k.weight", "k.bias", "v.weight", "v.bias", "o.weight",
-                                               "post_norm.weight", "gate.weight", "up.weight", "down.weight"}));
+    EXPECT_EQ(first,
+              (std::vector<std::string>{"input_norm.weight", "q.weight", "q.bias", "k.weight", "k.bias", "v.weight", "v.bias",
+                                        "o.weight", "post_norm.weight", "gate.weight", "up.weight", "down.weight"}));
     EXPECT_EQ(all[5].columns, 2 * 64);
     EXPECT_EQ(all.back().name, "norm.weight");
 }
@@ -84,9 +86,9 @@ TEST(Flops, PaddingIsNotUsefulWorkAndAWindowLimitsAttention) {
     EXPECT_DOUBLE_EQ(flops_per_token(m, 1024), plain);
     m.sliding_window = 1024;
     EXPECT_DOUBLE_EQ(flops_per_token(m, 1024), plain);
-    m.sliding_window = 512;   // keys: (512*512/2 + 512*512) / 1024 = 384 instead of 512
+    m.sliding_window = 512; // keys: (512*512/2 + 512*512) / 1024 = 384 instead of 512
     EXPECT_DOUBLE_EQ(plain - flops_per_token(m, 1024), 12.0 * 12 * 768 * (512 - 384));
 }
 
-}  // namespace
-}  // namespace zerosim::model
+} // namespace
+} // namespace zerosim::model

@@ -1,4 +1,5 @@
 #include "base/error.hpp"
+#include "report/compare_json.hpp"
 #include "report/compare_table.hpp"
 #include "report/csv.hpp"
 #include "report/json.hpp"
@@ -161,6 +162,20 @@ TEST(Table, SaysWhatDoesNotFit) {
     EXPECT_THAT(render_table(report), HasSubstr("DOES NOT FIT"));
 }
 
+TEST(CompareJson, HoldsSiValuesPerReport) {
+    auto other = full_report();
+    other.time.step *= 2;
+    const std::vector<std::string> labels{"a", "b"};
+    const auto root = nlohmann::json::parse(render_comparison_json(labels, std::vector{full_report(), other}));
+    EXPECT_EQ(root.at("compared"), (nlohmann::json{"a", "b"}));
+    EXPECT_TRUE(root.at("scenario").empty());
+    for (const auto& row : root.at("quantities")) {
+        const bool step = row.at("section") == "time" && row.at("name") == "step";
+        EXPECT_DOUBLE_EQ(row.at("relative_difference"), step ? 0.5 : 0) << row;
+        if (step) { EXPECT_DOUBLE_EQ(row.at("values").at(1), 960e-9); }
+    }
+}
+
 TEST(CompareTable, ShowsValuesAndChange) {
     auto other = full_report();
     other.time.step *= 1.5;
@@ -169,7 +184,7 @@ TEST(CompareTable, ShowsValuesAndChange) {
     const std::string text = render_comparison(labels, std::vector{full_report(), other});
     EXPECT_THAT(text, HasSubstr("strategy.zero-stage"));
     EXPECT_THAT(text, HasSubstr("+50.0 %"));
-    EXPECT_THAT(text, HasSubstr("memory after step: parameter shard"));
+    EXPECT_THAT(text, HasSubstr("memory after step\n    parameter shard"));
     EXPECT_THAT(text, Not(HasSubstr("bucket")));
 }
 

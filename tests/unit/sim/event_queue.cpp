@@ -18,17 +18,17 @@ constexpr std::int64_t kNever = -1;
 struct Instance {
     std::size_t op = 0;
     int step = 0;
-    std::vector<std::size_t> deps;           // instances
-    std::int64_t issue = kNever, begin = kNever, end = kNever;   // end: known when it starts, in force from then on
-    std::int64_t collective_number = kNever; // k-th on its axis
+    std::vector<std::size_t> deps;                             // instances
+    std::int64_t issue = kNever, begin = kNever, end = kNever; // end: known when it starts, in force from then on
+    std::int64_t collective_number = kNever;                   // k-th on its axis
 };
 
 struct Role {
     const schedule::Program* program = nullptr;
     std::vector<Instance> instances;
-    std::size_t next = 0;                    // the host's
+    std::size_t next = 0; // the host's
     std::int64_t host_busy_until = 0;
-    std::vector<std::deque<std::pair<std::size_t, std::int64_t>>> queues;   // by stream: instance, visible from
+    std::vector<std::deque<std::pair<std::size_t, std::int64_t>>> queues; // by stream: instance, visible from
     std::vector<std::int64_t> stream_busy_until;
 };
 
@@ -44,7 +44,8 @@ public:
         while (!times_.empty()) {
             now_ = *times_.begin();
             times_.erase(times_.begin());
-            while (poll()) {}
+            while (poll()) {
+            }
         }
         return result();
     }
@@ -55,8 +56,8 @@ private:
         role.program = &program;
         role.queues.resize(program.streams.size());
         role.stream_busy_until.assign(program.streams.size(), 0);
-        std::map<std::size_t, std::size_t> last;         // op -> its latest instance
-        std::map<std::uint32_t, std::int64_t> counts;    // axis -> collectives so far
+        std::map<std::size_t, std::size_t> last;      // op -> its latest instance
+        std::map<std::uint32_t, std::int64_t> counts; // axis -> collectives so far
         for (int step = 0; step <= steps; ++step) {
             const auto [begin, end] = program.bounds(step == 0 ? schedule::Segment::init : program.segment_of_step(step));
             for (std::size_t op = begin; op < end; ++op) {
@@ -122,7 +123,7 @@ private:
     }
 
     bool arrive(Role& role, Instance& instance, const Op& op) {
-        if (instance.begin != kNever) return false;      // waits for peers already
+        if (instance.begin != kNever) return false; // waits for peers already
         instance.begin = now_;
         const AxisId axis = role.program->collective_of(op).axis;
         std::vector<std::pair<Role*, std::size_t>> members;
@@ -150,7 +151,8 @@ private:
     static std::size_t find(const Role& role, AxisId axis, std::int64_t number) {
         for (std::size_t i = 0; i < role.instances.size(); ++i) {
             const Op& op = role.program->ops[role.instances[i].op];
-            if (op.kind == OpKind::collective && role.program->collective_of(op).axis == axis && role.instances[i].collective_number == number)
+            if (op.kind == OpKind::collective && role.program->collective_of(op).axis == axis &&
+                role.instances[i].collective_number == number)
                 return i;
         }
         throw std::logic_error("a peer lacks the collective");
@@ -158,7 +160,8 @@ private:
 
     std::size_t role_of(std::int64_t rank) const {
         for (std::size_t role = 0; role < schedule_.roles.size(); ++role)
-            if (rank >= schedule_.roles[role].first_rank && rank < schedule_.roles[role].first_rank + schedule_.roles[role].count) return role;
+            if (rank >= schedule_.roles[role].first_rank && rank < schedule_.roles[role].first_rank + schedule_.roles[role].count)
+                return role;
         throw std::logic_error("rank without a role");
     }
 
@@ -198,10 +201,11 @@ private:
     std::int64_t now_ = 0;
 };
 
-}  // namespace
+} // namespace
 
-trace::Trace simulate_by_events(const schedule::Schedule& schedule, int steps, const Duration& duration, std::int64_t host_issue) {
+trace::Trace simulate_by_events(const schedule::Schedule& schedule, int steps, const Duration& duration,
+                                std::int64_t host_issue) {
     return Events(schedule, steps, duration, host_issue).run();
 }
 
-}  // namespace zerosim::test
+} // namespace zerosim::test

@@ -16,4 +16,4 @@ using Duration = std::function<std::int64_t(const schedule::Program&, const sche
 [[nodiscard]] trace::Trace simulate_by_events(const schedule::Schedule& schedule, int steps, const Duration& duration,
                                               std::int64_t host_issue);
 
-}  // namespace zerosim::test
+} // namespace zerosim::test

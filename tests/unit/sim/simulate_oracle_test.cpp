@@ -21,7 +21,8 @@ constexpr int kStreams = 3;
 
 std::vector<OpId> random_deps(std::size_t ops) {
     std::vector<OpId> deps;
-    for (int count = *rc::gen::inRange(0, 3); count > 0 && ops > 0; --count) deps.emplace_back(*rc::gen::inRange<std::size_t>(0, ops));
+    for (int count = *rc::gen::inRange(0, 3); count > 0 && ops > 0; --count)
+        deps.emplace_back(*rc::gen::inRange<std::size_t>(0, ops));
     return deps;
 }
 
@@ -42,13 +43,13 @@ Schedule random_schedule() {
     Schedule schedule;
     std::vector<std::int64_t> counts(static_cast<std::size_t>(*rc::gen::inRange(1, 4)));
     for (std::int64_t& count : counts) count = *rc::gen::inRange(1, 4);
-    counts[0] += std::accumulate(counts.begin(), counts.end(), std::int64_t{0}) % 2;   // even, so that axes of 2 divide
+    counts[0] += std::accumulate(counts.begin(), counts.end(), std::int64_t{0}) % 2; // even, so that axes of 2 divide
     add_roles(schedule, counts);
-    const AxisId axes[] = {add_axis(schedule, schedule.ranks, 1), add_axis(schedule, 2, 1), add_axis(schedule, schedule.ranks / 2, 2),
-                           add_axis(schedule, 2, schedule.ranks / 2)};
+    const AxisId axes[] = {add_axis(schedule, schedule.ranks, 1), add_axis(schedule, 2, 1),
+                           add_axis(schedule, schedule.ranks / 2, 2), add_axis(schedule, 2, schedule.ranks / 2)};
     struct Shared {
         std::size_t axis;
-        std::int64_t slice;                  // bytes each rank contributes
+        std::int64_t slice; // bytes each rank contributes
     };
     std::vector<std::vector<Shared>> segments(3);
     for (auto& segment : segments)
@@ -59,11 +60,12 @@ Schedule random_schedule() {
         for (std::size_t segment = 0; segment < segments.size(); ++segment) {
             if (segment == 1) program.builder.begin_first();
             if (segment == 2) program.builder.begin_steady();
-            if (segment == 1 && segments[1].empty()) continue;   // `first` is empty in all roles or in none
+            if (segment == 1 && segments[1].empty()) continue; // `first` is empty in all roles or in none
             random_private_ops(program);
             for (const Shared& shared : segments[segment]) {
                 const int stream = *rc::gen::inRange(0, kStreams);
-                program.gather(stream, axes[shared.axis], shared.slice * schedule.axis(axes[shared.axis]).size, random_deps(program.builder.size()));
+                program.gather(stream, axes[shared.axis], shared.slice * schedule.axis(axes[shared.axis]).size,
+                               random_deps(program.builder.size()));
                 random_private_ops(program);
             }
         }
@@ -108,5 +110,5 @@ RC_GTEST_PROP(SimulateOracle, more_bandwidth_is_never_slower, ()) {
             RC_ASSERT(after.ranks[role].times[i].end <= before.ranks[role].times[i].end);
 }
 
-}  // namespace
-}  // namespace zerosim::test
+} // namespace
+} // namespace zerosim::test

@@ -84,7 +84,7 @@ TEST(Simulate, a_late_rank_holds_up_its_peers) {
     for (const int before : {10, 50}) {
         SmallProgram program(schedule);
         program.work(0, before);
-        program.gather(0, AxisId{0u}, 20);   // 2 ranks: 10 bytes over the link
+        program.gather(0, AxisId{0u}, 20); // 2 ranks: 10 bytes over the link
         program.builder.finish();
     }
     add_roles(schedule, {1, 1});
@@ -106,7 +106,7 @@ TEST(Simulate, roles_that_share_no_group_do_not_wait) {
         program.builder.finish();
     }
     add_roles(schedule, {2, 2});
-    add_axis(schedule, 2, 1);                 // groups {0,1} and {2,3}
+    add_axis(schedule, 2, 1); // groups {0,1} and {2,3}
     const auto trace = sim::simulate(schedule, unit_cluster(), 1);
     EXPECT_EQ(times(trace, 0)[1].end, 20);
     EXPECT_EQ(times(trace, 1)[1].end, 60);
@@ -127,7 +127,8 @@ TEST(Simulate, crossed_collectives_are_a_bug_that_names_both_ops) {
         (void)sim::simulate(schedule, unit_cluster(), 1);
         FAIL() << "no deadlock was found";
     } catch (const BugError& error) {
-        EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("rank 0 in op 0 'gather'"), testing::HasSubstr("rank 1 in op 0")));
+        EXPECT_THAT(error.what(),
+                    testing::AllOf(testing::HasSubstr("rank 0 in op 0 'gather'"), testing::HasSubstr("rank 1 in op 0")));
     }
 }
 
@@ -191,7 +192,7 @@ TEST(Simulate, symmetric_ranks_share_one_clock) {
         program.gather(1, AxisId{0u}, 64);
         program.builder.finish();
         add_roles(schedule, {ranks});
-        add_axis(schedule, 2, 1);             // the same group size: the same times
+        add_axis(schedule, 2, 1); // the same group size: the same times
         const trace::Trace trace = sim::simulate(schedule, unit_cluster(), 2);
         ASSERT_EQ(trace.ranks.size(), 1u);
         rows[ranks == 2 ? 0 : 1] = times(trace);
@@ -200,5 +201,5 @@ TEST(Simulate, symmetric_ranks_share_one_clock) {
     for (std::size_t i = 0; i < rows[0].size(); ++i) EXPECT_EQ(rows[0][i].end, rows[1][i].end);
 }
 
-}  // namespace
-}  // namespace zerosim::test
+} // namespace
+} // namespace zerosim::test

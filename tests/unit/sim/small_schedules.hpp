@@ -62,4 +62,4 @@ inline AxisId add_axis(schedule::Schedule& schedule, std::int64_t size, std::int
     return AxisId{schedule.axes.size() - 1};
 }
 
-}  // namespace zerosim::test
+} // namespace zerosim::test

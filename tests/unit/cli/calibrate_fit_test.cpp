@@ -1,0 +1,82 @@
+// The fits of `zerosim calibrate`: times made by a known machine give that machine back.
+#include "cli/calibrate_fit.hpp"
+
+#include "cost/cost.hpp"
+
+#include <gtest/gtest.h>
+
+namespace zerosim::cli {
+namespace {
+
+cluster::Cluster host(std::int64_t cores) {
+    cluster::Cluster cluster;
+    cluster.device.is_cpu = true;
+    cluster.devices_per_node = 1024;
+    cluster.cores = cores;
+    return cluster;
+}
+
+std::vector<CollectiveSample> times_of(const cluster::Cluster& cluster, int ranks) {
+    std::vector<CollectiveSample> samples;
+    for (const CollectiveKind kind : {CollectiveKind::all_gather, CollectiveKind::reduce_scatter, CollectiveKind::all_reduce})
+        for (std::int64_t bytes = 1 << 10; bytes <= 1 << 26; bytes *= 8)
+            samples.push_back(
+                {kind, DType::fp32, bytes, bytes / 4, cost::collective_seconds(kind, bytes, ranks, 1, cluster, ranks), 0, 0, 0});
+    return samples;
+}
+
+TEST(CalibrateFit, finds_the_links_that_made_the_times) {
+    for (const int ranks : {2, 4, 7}) { // 7 on 4 cores: their share is taken out again
+        cluster::Cluster truth = host(4);
+        truth.intra_node = {3e-6, 5e9, 1.0};
+        truth.reduction_bytes_per_second = 8e9;
+        cluster::Cluster fitted = host(4);
+        fit_collectives(fitted, times_of(truth, ranks), ranks);
+        EXPECT_NEAR(fitted.intra_node.latency_seconds, 3e-6, 1e-10);
+        EXPECT_NEAR(fitted.intra_node.bytes_per_second, 5e9, 1e5);
+        EXPECT_NEAR(fitted.reduction_bytes_per_second, 8e9, 1e5);
+        for (const CollectiveSample& sample : times_of(truth, ranks))
+            EXPECT_NEAR(predicted_ratio(fitted, sample, ranks), 1.0, 1e-6);
+    }
+}
+
+TEST(CalibrateFit, disturbed_times_give_no_negative_costs_and_stay_near) {
+    cluster::Cluster truth = host(2);
+    truth.intra_node = {1e-6, 10e9, 1.0}; // reduction: free
+    std::vector<CollectiveSample> samples = times_of(truth, 2);
+    for (std::size_t i = 0; i < samples.size(); ++i) samples[i].seconds *= i % 2 == 0 ? 1.3 : 1 / 1.3;
+    cluster::Cluster fitted = host(2);
+    fit_collectives(fitted, samples, 2);
+    EXPECT_GE(fitted.intra_node.latency_seconds, 0.0);
+    EXPECT_GE(fitted.reduction_bytes_per_second, 0.0);
+    for (const CollectiveSample& sample : times_of(truth, 2)) EXPECT_NEAR(predicted_ratio(fitted, sample, 2), 1.0, 0.4);
+}
+
+TEST(CalibrateFit, kernel_rates_are_per_core) {
+    const std::vector<KernelSample> samples = {
+        {Resource::gemm_fp32, "", 8e9, 0, 1.0, 0, 0},   {Resource::gemm_fp32, "", 2e9, 0, 1.0, 0, 0},
+        {Resource::gemm_bf16, "", 4e9, 0, 1.0, 0, 0},   {Resource::gemm_fp16, "", 4e9, 0, 1.0, 0, 0},
+        {Resource::attention, "", 1e9, 1e9, 1.0, 0, 0}, {Resource::vector, "", 2e9, 0, 1.0, 0, 0},
+        {Resource::memory, "", 6e9, 0, 1.0, 0, 0},      {Resource::overhead, "", 0, 0, 1e-6, 0, 0}};
+    cluster::Cluster two_each = host(4);
+    fit_kernels(two_each, samples, 2);
+    EXPECT_DOUBLE_EQ(two_each.device.fp32_flops, 2.5e9) << "10e9 in 2 s on two cores";
+    EXPECT_DOUBLE_EQ(two_each.device.memory_bytes_per_second, 3e9);
+    EXPECT_DOUBLE_EQ(two_each.device.attention_efficiency, (1e9 / 2.5e9) / (2.0 - 1e9 / 1e9))
+        << "without the second of softmax on two cores";
+    EXPECT_DOUBLE_EQ(two_each.device.kernel_launch_seconds, 1e-6);
+    cluster::Cluster crowded = host(4);
+    fit_kernels(crowded, samples, 8);
+    EXPECT_DOUBLE_EQ(crowded.device.memory_bytes_per_second, 12e9) << "half a core each";
+    EXPECT_DOUBLE_EQ(crowded.device.kernel_launch_seconds, 0.5e-6);
+}
+
+TEST(CalibrateFit, percentiles_interpolate) {
+    EXPECT_DOUBLE_EQ(percentile({3, 1, 2}, 0.5), 2);
+    EXPECT_DOUBLE_EQ(percentile({1, 2}, 0.5), 1.5);
+    EXPECT_DOUBLE_EQ(percentile({5, 1, 2, 3, 4}, 1.0), 5);
+    EXPECT_DOUBLE_EQ(percentile({}, 0.5), 0);
+}
+
+} // namespace
+} // namespace zerosim::cli
