@@ -29,6 +29,12 @@ struct CommandRow {
 };
 
 constexpr std::array kCommands{
+    CommandRow{Command::run, command_run, "[SCENARIO]", "train for real: ranks as threads, or one a process under mpirun",
+               "mpirun -n 4 zerosim run --model gpt-mini --strategy.zero-stage 3 --train.steps 10"},
+    CommandRow{Command::simulate, command_simulate, "[SCENARIO]", "predict memory, bytes sent and time for a cluster that is not here",
+               "zerosim simulate --model llama3.1-8b --cluster h100-sxm --ranks 64 --strategy.zero-stage 3"},
+    CommandRow{Command::compare, command_compare, "A B [...]", "put results or strategies side by side",
+               "zerosim compare stage0.json stage3.json --tolerance 0.05"},
     CommandRow{Command::collectives, command_collectives, "",
                "time and check collectives: nccl-tests' table, measured or predicted",
                "mpirun -np 4 zerosim collectives --kind all-gather --minimum-bytes 1K"},

@@ -46,13 +46,13 @@ struct Ticket {
     }
 };
 
-}  // namespace
+} // namespace
 
 struct Workers::State {
     std::atomic<std::uint64_t> ticket{0};
     std::atomic<const std::function<void(int)>*> body{nullptr};
-    std::atomic<std::uint32_t> started{0};     // counts runs; workers wait on it
-    std::atomic<std::uint32_t> unfinished{0};  // parts of the current run
+    std::atomic<std::uint32_t> started{0};    // counts runs; workers wait on it
+    std::atomic<std::uint32_t> unfinished{0}; // parts of the current run
     std::atomic<bool> stopping{false};
     std::vector<std::jthread> threads;
 
@@ -123,4 +123,4 @@ void parallel_for(Workers* workers, std::int64_t count, std::int64_t grain,
     workers->run(static_cast<int>(chunks), [&](int part) { body(count * part / chunks, count * (part + 1) / chunks); });
 }
 
-}  // namespace zerosim::device
+} // namespace zerosim::device

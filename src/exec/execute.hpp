@@ -74,6 +74,7 @@ struct ExecuteOptions {
     std::function<void(const StepResult&)> on_step;
     /// Called by the communication thread when the host thread cannot end the rank itself (it hangs); must not return to normal work.
     std::function<void(const std::string&)> on_stuck;
+    std::function<void()> leave;                 // fault `exit`: ends the process at once
     const std::atomic<bool>* interrupted = nullptr;   // checked between steps
 };
 

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdlib>
 #include <thread>
 
 namespace zerosim::exec {
@@ -234,7 +233,9 @@ void Interpreter::inject(std::size_t index) {
     if (fault.rank != rank_ || fault.op != index) return;
     switch (fault.kind) {
         case FaultKind::fail: throw EnvironmentError("injected failure (--inject)");
-        case FaultKind::exit: std::_Exit(static_cast<int>(ExitCode::environment));
+        case FaultKind::exit:
+            if (options_.leave) options_.leave();
+            throw EnvironmentError("injected exit (--inject)");
         case FaultKind::slow: std::this_thread::sleep_for(std::chrono::milliseconds(kSlowMilliseconds)); return;
         case FaultKind::hang:
             for (;;) {   // until the watchdog ends the rank

@@ -64,4 +64,4 @@ inline constexpr std::int64_t kQueryTile = 128, kKeyTile = 128;
     return 2 * queries * keys + (two_bytes ? 3 * queries * d + 2 * keys * d + 2 * a.sequence * d : 0);
 }
 
-}  // namespace zerosim::kernel::host_blocking
+} // namespace zerosim::kernel::host_blocking

@@ -20,7 +20,7 @@ constexpr OperandSpec kWorkspace = opt_out("workspace");
 constexpr std::array kEmbeddingForward{in("tokens"), in("table"), opt_in("positions"), out("out")};
 constexpr std::array kEmbeddingBackward{in("tokens"), in("d_out"), out("d_table"), opt_out("d_positions")};
 constexpr std::array kLayerNormForward{in("x"), in("weight"), in("bias"), out("y"), out("mean"), out("rstd")};
-constexpr std::array kLayerNormBackward{in("d_y"),  in("x"),   in("weight"),    in("mean"),
+constexpr std::array kLayerNormBackward{in("d_y"),  in("x"),    in("weight"),    in("mean"),
                                         in("rstd"), out("d_x"), out("d_weight"), out("d_bias")};
 constexpr std::array kRmsNormForward{in("x"), in("weight"), out("y"), out("rstd")};
 constexpr std::array kRmsNormBackward{in("d_y"), in("x"), in("weight"), in("rstd"), out("d_x"), out("d_weight")};
@@ -28,8 +28,8 @@ constexpr std::array kLinearForward{in("x"), in("weight"), opt_in("bias"), kWork
 constexpr std::array kLinearBackwardInput{in("d_y"), in("weight"), kWorkspace, out("d_x")};
 constexpr std::array kLinearBackwardWeight{in("d_y"), in("x"), kWorkspace, out("d_weight"), opt_out("d_bias")};
 constexpr std::array kAttentionForward{in("q"), in("k"), in("v"), kWorkspace, out("out"), out("log_sum_exp")};
-constexpr std::array kAttentionBackward{in("d_out"), in("q"), in("k"), in("v"), in("out"), in("log_sum_exp"),
-                                        kWorkspace, out("d_q"), out("d_k"), out("d_v")};
+constexpr std::array kAttentionBackward{in("d_out"),       in("q"),    in("k"),    in("v"),    in("out"),
+                                        in("log_sum_exp"), kWorkspace, out("d_q"), out("d_k"), out("d_v")};
 constexpr std::array kRotaryForward{in_out("q"), in_out("k")};
 constexpr std::array kRotaryBackward{in_out("d_q"), in_out("d_k")};
 constexpr std::array kGeluForward{in("x"), out("y")};
@@ -41,7 +41,8 @@ constexpr std::array kDropout{in("x"), out("y")};
 constexpr std::array kCrossEntropyForward{in("logits"), in("targets"), out("log_sum_exp"), in_out("loss")};
 constexpr std::array kCrossEntropyBackward{in("logits"), in("targets"), in("log_sum_exp"), opt_in("loss_scale"), out("d_logits")};
 constexpr std::array kSquaredNorm{in("gradient"), in_out("norm_bins")};
-constexpr std::array kGradientScale{in("norm_bins"), opt_in("loss_scale"), in_out("step"), out("norm"), out("factor"), out("skip")};
+constexpr std::array kGradientScale{in("norm_bins"), opt_in("loss_scale"), in_out("step"),
+                                    out("norm"),     out("factor"),        out("skip")};
 constexpr std::array kLossScaleUpdate{in("skip"), in_out("loss_scale"), in_out("good_steps")};
 constexpr std::array kAdamw{in_out("parameter"), opt_in_out("master"), in_out("m"), in_out("v"),
                             in("gradient"),      in("factor"),         in("skip"),  in("step")};
@@ -90,15 +91,14 @@ bool adds(Kernel kernel, std::string_view name, const Attributes& attributes) {
         case Kernel::embedding_backward:
             return name == "d_table" ? attributes.accumulate : name == "d_positions" && attributes.accumulate_second;
         case Kernel::layer_norm_backward:
-        case Kernel::rms_norm_backward:
-            return name == "d_x" ? attributes.accumulate_second : attributes.accumulate;
+        case Kernel::rms_norm_backward: return name == "d_x" ? attributes.accumulate_second : attributes.accumulate;
         case Kernel::linear_backward_input: return name == "d_x" && attributes.accumulate_second;
         case Kernel::linear_backward_weight: return name != "workspace" && attributes.accumulate;
         default: return false;
     }
 }
 
-}  // namespace
+} // namespace
 
 std::string_view name(Kernel kernel) { return entry(kernel).name; }
 
@@ -127,4 +127,4 @@ std::string_view name(KernelClass kernel_class) {
     throw BugError("kernel class: value " + std::to_string(static_cast<int>(kernel_class)) + " is unknown");
 }
 
-}  // namespace zerosim::kernel
+} // namespace zerosim::kernel

@@ -14,14 +14,15 @@ constexpr double kFp32 = 4, kInt32 = 4, kFp64 = 8;
 struct Sizes {
     double tokens, in, out, vocabulary, element;
     double heads, kv_heads, head_dim;
-    double pairs;  // (query, key) pairs of all sequences under the causal mask, for one head: n (n + 1) / 2 each
+    double pairs; // (query, key) pairs of all sequences under the causal mask, for one head: n (n + 1) / 2 each
 };
 
 Sizes sizes(const Attributes& a, DType type) {
     const auto real = [](auto value) { return static_cast<double>(value); };
     const double n = real(a.sequence);
-    return {real(a.tokens), real(a.in),    real(a.out),      real(a.vocabulary), real(size_of(type)),
-            real(a.heads),  real(a.kv_heads), real(a.head_dim), real(a.batch) * n * (n + 1) / 2};
+    return {real(a.tokens),     real(a.in),          real(a.out),
+            real(a.vocabulary), real(size_of(type)), real(a.heads),
+            real(a.kv_heads),   real(a.head_dim),    real(a.batch) * n * (n + 1) / 2};
 }
 
 /// A product of T x in x out: 2 FLOPs a multiply-add, each matrix once; `added` is the result's size when it is read too.
@@ -46,7 +47,7 @@ Work attention(const Sizes& s, bool backward) {
 /// scale 1. Backward: LayerNorm normalise 2, d_y * weight 1, two row sums 3, d_x 4, d_weight 2, d_bias 1; RMSNorm 1, 1, 2, 3, 2.
 /// Formulas: Ba, Kiros, Hinton 2016; Zhang, Sennrich 2019.
 Work norm(const Sizes& s, const Attributes& a, bool backward, bool centred) {
-    const double elements = s.tokens * s.out, vectors = centred ? 2 : 1;  // weight, bias; mean, rstd
+    const double elements = s.tokens * s.out, vectors = centred ? 2 : 1; // weight, bias; mean, rstd
     if (!backward)
         return {(centred ? 8 : 4) * elements, 0, s.element * (2 * elements + vectors * s.out) + kFp32 * vectors * s.tokens};
     const double d_x = a.accumulate_second ? 2 : 1, d_vectors = (a.accumulate ? 2 : 1) * vectors;
@@ -65,12 +66,12 @@ Work embedding_backward(const Sizes& s, const Attributes& a) {
     return {gradient, 0, kInt32 * s.tokens + s.element * (3 * gradient + (a.accumulate ? 0 : table))};
 }
 
-/// AdamW (Loshchilov, Hutter 2019, algorithm 2): scale the gradient 1, m 3, v 4, bias corrections 2, root 1, epsilon 1, quotient 1,
-/// decay 1, update 2. Traffic: fp32: p, m, v read and written, g read = 28 bytes; 2-byte parameters with an fp32 master:
+/// AdamW (Loshchilov, Hutter 2019, algorithm 2): scale the gradient 1, m 3, v 4, bias corrections 2, root 1, epsilon 1, quotient
+/// 1, decay 1, update 2. Traffic: fp32: p, m, v read and written, g read = 28 bytes; 2-byte parameters with an fp32 master:
 /// master, m, v read and written, g read, p written = 28 bytes as well. Pure bf16 moves half of the fp32 case's.
 Work adamw(const Sizes& s) { return {16 * s.tokens, 0, 28 * s.tokens}; }
 
-}  // namespace
+} // namespace
 
 Work work(Kernel kernel, const Attributes& attributes, DType type) {
     const Sizes s = sizes(attributes, type);
@@ -125,14 +126,16 @@ std::int64_t workspace_bytes(Kernel kernel, const Attributes& attributes, DType 
             break;
         }
         case Kernel::attention_forward:
-            elements = slots(blocking::attention_forward_tasks(attributes)) * blocking::attention_forward_slot(attributes, two_bytes);
+            elements =
+                slots(blocking::attention_forward_tasks(attributes)) * blocking::attention_forward_slot(attributes, two_bytes);
             break;
         case Kernel::attention_backward:
-            elements = slots(blocking::attention_backward_tasks(attributes)) * blocking::attention_backward_slot(attributes, two_bytes);
+            elements =
+                slots(blocking::attention_backward_tasks(attributes)) * blocking::attention_backward_slot(attributes, two_bytes);
             break;
         default: break;
     }
     return elements * size_of(DType::fp32);
 }
 
-}  // namespace zerosim::kernel
+} // namespace zerosim::kernel

@@ -72,10 +72,14 @@ std::vector<Item> others(std::int64_t tokens) {
     hidden.head_dim = kHidden / kHeads, hidden.epsilon = 1e-5f;
     Attributes loss = linear(tokens, kHidden, kVocabulary);
     loss.vocabulary = loss.real_vocabulary = kVocabulary, loss.loss_weight = 1.0 / static_cast<double>(tokens);
-    return {{Kernel::attention_forward, hidden, kLayers, ""},   {Kernel::attention_backward, hidden, kLayers, ""},
-            {Kernel::layer_norm_forward, hidden, 2 * kLayers + 1, ""}, {Kernel::layer_norm_backward, hidden, 2 * kLayers + 1, ""},
-            {Kernel::gelu_forward, wide, kLayers, ""},          {Kernel::gelu_backward, wide, kLayers, ""},
-            {Kernel::add, hidden, 2 * kLayers, ""},             {Kernel::cross_entropy_forward, loss, 1, ""},
+    return {{Kernel::attention_forward, hidden, kLayers, ""},
+            {Kernel::attention_backward, hidden, kLayers, ""},
+            {Kernel::layer_norm_forward, hidden, 2 * kLayers + 1, ""},
+            {Kernel::layer_norm_backward, hidden, 2 * kLayers + 1, ""},
+            {Kernel::gelu_forward, wide, kLayers, ""},
+            {Kernel::gelu_backward, wide, kLayers, ""},
+            {Kernel::add, hidden, 2 * kLayers, ""},
+            {Kernel::cross_entropy_forward, loss, 1, ""},
             {Kernel::cross_entropy_backward, loss, 1, ""}};
 }
 
@@ -87,24 +91,36 @@ std::vector<TensorView> operands_of(Memory& memory, const Item& item, DType type
     const auto qkv = [&](std::string_view name) {
         static constexpr std::string_view kOrder = "qkv";
         TensorView view = memory.tensor(type, a.tokens, 3 * kHidden);
-        view.data = static_cast<std::byte*>(view.data) + static_cast<std::int64_t>(kOrder.find(name.back())) * kHidden * size_of(type);
+        view.data =
+            static_cast<std::byte*>(view.data) + static_cast<std::int64_t>(kOrder.find(name.back())) * kHidden * size_of(type);
         view.columns = kHidden;
         return view;
     };
     std::vector<TensorView> result;
     for (const kernel::OperandSpec& spec : kernel::operands(item.kernel)) {
         const std::string_view n = spec.name;
-        if (n == "workspace") result.push_back(memory.tensor(DType::uint8, 1, bytes));
-        else if (n == "loss_scale") result.push_back({});
-        else if (n == "loss") result.push_back(memory.tensor(DType::fp64, 1, 1));
-        else if (n == "targets") result.push_back(memory.tensor(DType::int32, 1, a.tokens));
-        else if (n == "mean" || n == "rstd") result.push_back(memory.tensor(DType::fp32, 1, a.tokens));
-        else if (n == "log_sum_exp") result.push_back(memory.tensor(DType::fp32, a.tokens, a.heads > 0 ? a.heads : 1));
-        else if (n == "q" || n == "k" || n == "v" || n == "d_q" || n == "d_k" || n == "d_v") result.push_back(qkv(n));
-        else if (n.ends_with("weight") && product) result.push_back(memory.tensor(type, a.out, a.in));
-        else if (n.ends_with("weight") || n.ends_with("bias")) result.push_back(memory.tensor(type, 1, a.out));
-        else if (product && n.ends_with("x")) result.push_back(memory.tensor(type, a.tokens, a.in));
-        else result.push_back(memory.tensor(type, a.tokens, a.out));
+        if (n == "workspace")
+            result.push_back(memory.tensor(DType::uint8, 1, bytes));
+        else if (n == "loss_scale")
+            result.push_back({});
+        else if (n == "loss")
+            result.push_back(memory.tensor(DType::fp64, 1, 1));
+        else if (n == "targets")
+            result.push_back(memory.tensor(DType::int32, 1, a.tokens));
+        else if (n == "mean" || n == "rstd")
+            result.push_back(memory.tensor(DType::fp32, 1, a.tokens));
+        else if (n == "log_sum_exp")
+            result.push_back(memory.tensor(DType::fp32, a.tokens, a.heads > 0 ? a.heads : 1));
+        else if (n == "q" || n == "k" || n == "v" || n == "d_q" || n == "d_k" || n == "d_v")
+            result.push_back(qkv(n));
+        else if (n.ends_with("weight") && product)
+            result.push_back(memory.tensor(type, a.out, a.in));
+        else if (n.ends_with("weight") || n.ends_with("bias"))
+            result.push_back(memory.tensor(type, 1, a.out));
+        else if (product && n.ends_with("x"))
+            result.push_back(memory.tensor(type, a.tokens, a.in));
+        else
+            result.push_back(memory.tensor(type, a.tokens, a.out));
     }
     return result;
 }
@@ -133,15 +149,15 @@ Total time_all(const std::vector<Item>& items, DType type, Workers& workers, int
     for (const Item& item : items) {
         const double seconds = median_seconds(item, type, workers, repeats);
         const kernel::Work work = kernel::work(item.kernel, item.attributes, type);
-        fmt::print("{:<24}{:<8}{:>4} x {:>9.3f} ms {:>9.1f} GFLOP/s {:>8.1f} GB/s\n", kernel::name(item.kernel), item.what, item.count,
-                   seconds * 1e3, work.flops / seconds / 1e9, work.bytes / seconds / 1e9);
+        fmt::print("{:<24}{:<8}{:>4} x {:>9.3f} ms {:>9.1f} GFLOP/s {:>8.1f} GB/s\n", kernel::name(item.kernel), item.what,
+                   item.count, seconds * 1e3, work.flops / seconds / 1e9, work.bytes / seconds / 1e9);
         total.seconds += item.count * seconds;
         total.flops += item.count * work.matrix_flops;
     }
     return total;
 }
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) {
     Workers workers(argc > 1 ? std::atoi(argv[1]) : 2);
@@ -151,6 +167,6 @@ int main(int argc, char** argv) {
     const DType type = type_name == "bf16" ? DType::bf16 : type_name == "fp16" ? DType::fp16 : DType::fp32;
     const Total gemm = time_all(products(tokens), type, workers, repeats);
     const Total other = time_all(others(tokens), type, workers, repeats);
-    fmt::print("products alone {:.3f} s = {:.1f} GFLOP/s; all other kernels {:.3f} s; share of the products' rate {:.1f} %\n", gemm.seconds,
-               gemm.flops / gemm.seconds / 1e9, other.seconds, 100 * gemm.seconds / (gemm.seconds + other.seconds));
+    fmt::print("products alone {:.3f} s = {:.1f} GFLOP/s; all other kernels {:.3f} s; share of the products' rate {:.1f} %\n",
+               gemm.seconds, gemm.flops / gemm.seconds / 1e9, other.seconds, 100 * gemm.seconds / (gemm.seconds + other.seconds));
 }

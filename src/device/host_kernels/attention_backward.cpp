@@ -21,8 +21,8 @@ struct HeadTask {
     const AttentionShape& shape;
     std::int64_t sequence_begin, kv_head;
     float *scores, *d_scores;
-    float *q, *d_out, *d_q, *k, *v;  // panels of one tile
-    float *d_k, *d_v;                // sums over the sequence
+    float *q, *d_out, *d_q, *k, *v; // panels of one tile
+    float *d_k, *d_v;               // sums over the sequence
 };
 
 /// D[i] = sum over the head of d_out * out: the softmax' part of the gradient that all keys share.
@@ -75,13 +75,15 @@ struct Sum {
 
 template <class Type>
 Sum sum_at(const TensorView& view, const HeadRows& rows, std::int64_t head_dim, float* panel, std::int64_t panel_row) {
-    if constexpr (Type::two_bytes) return {panel + panel_row * head_dim, head_dim};
-    else return {tile_data<Type>(view, rows, head_dim), view.row_stride};
+    if constexpr (Type::two_bytes)
+        return {panel + panel_row * head_dim, head_dim};
+    else
+        return {tile_data<Type>(view, rows, head_dim), view.row_stride};
 }
 
 template <class Type>
 void query_tile(const HeadTask& task, const HeadRows& queries, bool first_head) {
-    const auto& o = task.call.operands;  // d_out, q, k, v, out, log_sum_exp, workspace, d_q, d_k, d_v
+    const auto& o = task.call.operands; // d_out, q, k, v, out, log_sum_exp, workspace, d_q, d_k, d_v
     const std::int64_t d = task.shape.head_dim, tile_keys = blocking::key_tile(task.call.attributes);
     const MatrixOperand d_out = tile<Type>(o[0], queries, d, task.d_out), q = tile<Type>(o[1], queries, d, task.q);
     const Sum d_q = sum_at<Type>(o[7], queries, d, task.d_q, 0);
@@ -109,13 +111,25 @@ void head(const KernelCall& call, const AttentionShape& shape, std::int64_t inde
     const std::int64_t d = shape.head_dim, n = shape.sequence;
     const std::int64_t queries = blocking::query_tile(call.attributes), keys = blocking::key_tile(call.attributes);
     const auto panel = [&](std::int64_t rows) { return Type::two_bytes ? scratch.take(rows * d) : nullptr; };
-    const HeadTask task{call, shape, index / shape.kv_heads * n, index % shape.kv_heads,
-                        scratch.take(queries * keys), scratch.take(queries * keys),
-                        panel(queries), panel(queries), panel(queries), panel(keys), panel(keys), panel(n), panel(n)};
+    const HeadTask task{call,
+                        shape,
+                        index / shape.kv_heads * n,
+                        index % shape.kv_heads,
+                        scratch.take(queries * keys),
+                        scratch.take(queries * keys),
+                        panel(queries),
+                        panel(queries),
+                        panel(queries),
+                        panel(keys),
+                        panel(keys),
+                        panel(n),
+                        panel(n)};
     for (std::int64_t member = 0; member < shape.group(); ++member)
         for (std::int64_t first = 0; first < n; first += blocking::kQueryTile)
-            query_tile<Type>(task, {task.sequence_begin, task.kv_head * shape.group() + member, first,
-                                    std::min(blocking::kQueryTile, n - first)}, member == 0);
+            query_tile<Type>(
+                task,
+                {task.sequence_begin, task.kv_head * shape.group() + member, first, std::min(blocking::kQueryTile, n - first)},
+                member == 0);
     if constexpr (Type::two_bytes) {
         const HeadRows all{task.sequence_begin, task.kv_head, 0, n};
         store_tile<Type>(task.d_k, call.operands[8], all, d);
@@ -123,7 +137,7 @@ void head(const KernelCall& call, const AttentionShape& shape, std::int64_t inde
     }
 }
 
-}  // namespace
+} // namespace
 
 void attention_backward(const KernelCall& call) {
     const AttentionShape shape(call.attributes);
@@ -134,10 +148,9 @@ void attention_backward(const KernelCall& call) {
     const std::int64_t slots = attention_slots(call, tasks);
     check_workspace(workspace, slots, slot_floats);
     for_each_task(call.context.workers, tasks, slots, [&](std::int64_t task, std::int64_t slot) {
-        with_float_type(q.dtype, [&](auto type) {
-            head<decltype(type)>(call, shape, task, Scratch(workspace, slot, slot_floats));
-        });
+        with_float_type(q.dtype,
+                        [&](auto type) { head<decltype(type)>(call, shape, task, Scratch(workspace, slot, slot_floats)); });
     });
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

@@ -29,7 +29,7 @@ void update(Softmax& state, float* scores, float* output, const HeadRows& querie
         const float highest = std::max(state.maximum[row], maximum(s, seen));
         for (std::int64_t j = 0; j < seen; ++j) s[j] = fast_exp(s[j] - highest);
         for (std::int64_t j = seen; j < keys; ++j) s[j] = 0.0f;
-        const float shrink = fast_exp(state.maximum[row] - highest);  // 0 at the first tile: e^-infinity
+        const float shrink = fast_exp(state.maximum[row] - highest); // 0 at the first tile: e^-infinity
         state.sum[row] = state.sum[row] * shrink + sum(s, seen);
         state.maximum[row] = highest;
         if (first_key > 0 && shrink != 1.0f)
@@ -52,7 +52,7 @@ void finish(const Softmax& state, float* output, const HeadRows& queries, const 
 
 template <class Type>
 void query_tile(const KernelCall& call, const AttentionShape& shape, const HeadRows& queries, Scratch scratch) {
-    const auto& o = call.operands;  // q, k, v, workspace, out, log_sum_exp
+    const auto& o = call.operands; // q, k, v, workspace, out, log_sum_exp
     const std::int64_t d = shape.head_dim, kv_head = queries.head / shape.group();
     const std::int64_t tile_queries = blocking::query_tile(call.attributes), tile_keys = blocking::key_tile(call.attributes);
     float* scores = scratch.take(tile_queries * tile_keys);
@@ -65,7 +65,7 @@ void query_tile(const KernelCall& call, const AttentionShape& shape, const HeadR
     Softmax state;
     state.maximum.fill(-std::numeric_limits<float>::infinity());
     state.sum.fill(0.0f);
-    const std::int64_t end = queries.first + queries.count;  // no query of the tile sees a key from here on
+    const std::int64_t end = queries.first + queries.count; // no query of the tile sees a key from here on
     for (std::int64_t first = 0; first < end; first += tile_keys) {
         const HeadRows keys{queries.sequence_begin, kv_head, first, std::min(tile_keys, end - first)};
         MatrixOperand k = tile<Type>(o[1], keys, d, k_panel);
@@ -78,7 +78,7 @@ void query_tile(const KernelCall& call, const AttentionShape& shape, const HeadR
     finish<Type>(state, output, queries, o[4], o[5], d);
 }
 
-}  // namespace
+} // namespace
 
 void attention_forward(const KernelCall& call) {
     const kernel::Attributes& a = call.attributes;
@@ -95,10 +95,9 @@ void attention_forward(const KernelCall& call) {
         const std::int64_t first = (tiles - 1 - task / rows) * blocking::kQueryTile, row = task % rows;
         const HeadRows queries{row / shape.heads * shape.sequence, row % shape.heads, first,
                                std::min(blocking::kQueryTile, shape.sequence - first)};
-        with_float_type(q.dtype, [&](auto type) {
-            query_tile<decltype(type)>(call, shape, queries, Scratch(workspace, slot, slot_floats));
-        });
+        with_float_type(
+            q.dtype, [&](auto type) { query_tile<decltype(type)>(call, shape, queries, Scratch(workspace, slot, slot_floats)); });
     });
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

@@ -19,10 +19,14 @@ namespace zerosim::device::host {
 
 struct AttentionShape {
     std::int64_t batch, sequence, heads, kv_heads, head_dim;
-    float scale;  // 1 / sqrt(d)
+    float scale; // 1 / sqrt(d)
 
     explicit AttentionShape(const kernel::Attributes& a)
-        : batch(a.batch), sequence(a.sequence), heads(a.heads), kv_heads(a.kv_heads), head_dim(a.head_dim),
+        : batch(a.batch),
+          sequence(a.sequence),
+          heads(a.heads),
+          kv_heads(a.kv_heads),
+          head_dim(a.head_dim),
           scale(static_cast<float>(1.0 / std::sqrt(static_cast<double>(a.head_dim)))) {
         check(kv_heads > 0 && heads % kv_heads == 0, "attention: query heads must be a multiple of key/value heads");
     }
@@ -85,4 +89,4 @@ inline void for_each_task(Workers* workers, std::int64_t tasks, std::int64_t slo
     });
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

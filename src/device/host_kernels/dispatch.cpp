@@ -37,4 +37,4 @@ void run_kernel(const KernelCall& call) {
     throw BugError("run_kernel: kernel " + std::to_string(static_cast<int>(call.kernel)) + " is none of the vocabulary");
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

@@ -45,7 +45,8 @@ void with_float_type(DType type, Body&& body) {
         case DType::fp32: body(Float32{}); return;
         case DType::bf16: body(BFloat16{}); return;
         case DType::fp16: body(Float16{}); return;
-        default: throw BugError("host kernel called with elements of " + std::string(name(type)) + "; it takes fp32, bf16 or fp16");
+        default:
+            throw BugError("host kernel called with elements of " + std::string(name(type)) + "; it takes fp32, bf16 or fp16");
     }
 }
 
@@ -88,4 +89,4 @@ template <class Type>
     return view.as<typename Type::Storage>() + row * view.row_stride;
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

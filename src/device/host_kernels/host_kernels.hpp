@@ -36,4 +36,4 @@ void adamw(const KernelCall& call);
 /// Runs the kernel that the call names.
 void run_kernel(const KernelCall& call);
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

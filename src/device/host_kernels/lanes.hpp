@@ -95,4 +95,4 @@ inline void load_lanes(const float* source, Lanes& lanes) { std::memcpy(&lanes, 
     return result;
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

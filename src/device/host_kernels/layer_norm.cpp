@@ -27,7 +27,7 @@ float fold(const typename Type::Storage* row, std::int64_t width, const Term& te
 /// Mean, then the variance about it: two passes, because E[x^2] - mean^2 cancels.
 template <class Type>
 void forward_row(const KernelCall& call, std::int64_t row) {
-    const auto& o = call.operands;  // x, weight, bias, y, mean, rstd
+    const auto& o = call.operands; // x, weight, bias, y, mean, rstd
     const std::int64_t width = o[0].columns;
     const auto* __restrict x = row_of<Type>(o[0], row);
     const auto* __restrict weight = o[1].as<typename Type::Storage>();
@@ -35,7 +35,8 @@ void forward_row(const KernelCall& call, std::int64_t row) {
     auto* __restrict y = row_of<Type>(o[3], row);
     const float inverse = 1.0f / static_cast<float>(width);
     const float mean = inverse * fold<Type>(x, width, [](const float* v, std::int64_t n) { return sum(v, n); });
-    const float variance = inverse * fold<Type>(x, width, [mean](const float* v, std::int64_t n) { return squares_about(v, mean, n); });
+    const float variance =
+        inverse * fold<Type>(x, width, [mean](const float* v, std::int64_t n) { return squares_about(v, mean, n); });
     const float rstd = 1.0f / std::sqrt(variance + call.attributes.epsilon);
     for (std::int64_t i = 0; i < width; ++i)
         y[i] = Type::store((Type::load(x[i]) - mean) * rstd * Type::load(weight[i]) + Type::load(bias[i]));
@@ -43,7 +44,7 @@ void forward_row(const KernelCall& call, std::int64_t row) {
     o[5].as<float>()[row] = rstd;
 }
 
-}  // namespace
+} // namespace
 
 void layer_norm_forward(const KernelCall& call) {
     with_float_type(call.operands[0].dtype, [&](auto type) {
@@ -55,9 +56,9 @@ void layer_norm_forward(const KernelCall& call) {
 }
 
 void layer_norm_backward(const KernelCall& call) {
-    const auto& o = call.operands;  // d_y, x, weight, mean, rstd, d_x, d_weight, d_bias
-    norm_gradient({o[0], o[1], o[2], &o[3], o[4], o[5], o[6], &o[7], call.attributes.accumulate, call.attributes.accumulate_second,
-                   call.context.workers});
+    const auto& o = call.operands; // d_y, x, weight, mean, rstd, d_x, d_weight, d_bias
+    norm_gradient({o[0], o[1], o[2], &o[3], o[4], o[5], o[6], &o[7], call.attributes.accumulate,
+                   call.attributes.accumulate_second, call.context.workers});
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

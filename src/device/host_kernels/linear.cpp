@@ -10,7 +10,7 @@ namespace zerosim::device::host {
 
 namespace {
 
-constexpr std::int64_t kColumnChunk = 512;  // fp32 sums on the stack: 2 KiB
+constexpr std::int64_t kColumnChunk = 512; // fp32 sums on the stack: 2 KiB
 
 /// d_bias[c] (+)= sum over rows of d_y[row, c], rows in order: a column's sum does not depend on the threads.
 template <class Type>
@@ -33,8 +33,10 @@ void bias_gradient(const TensorView& d_y, const TensorView& d_bias, bool accumul
             with_float_type(d_bias.dtype, [&](auto type) {
                 using Type = decltype(type);
                 auto* destination = d_bias.as<typename Type::Storage>() + first;
-                if (accumulate) add_row<Type>(sums.data(), destination, last - first);
-                else store_row<Type>(sums.data(), destination, last - first);
+                if (accumulate)
+                    add_row<Type>(sums.data(), destination, last - first);
+                else
+                    store_row<Type>(sums.data(), destination, last - first);
             });
         }
     });
@@ -42,25 +44,37 @@ void bias_gradient(const TensorView& d_y, const TensorView& d_bias, bool accumul
 
 const TensorView* present(const TensorView& view) { return view.data == nullptr ? nullptr : &view; }
 
-}  // namespace
+} // namespace
 
 void linear_forward(const KernelCall& call) {
-    const auto& o = call.operands;  // x, weight, bias, workspace, y
-    matrix_product({.a = {o[0]}, .b = {o[1], true}, .result = o[4], .bias = present(o[2]), .workspace = present(o[3]),
+    const auto& o = call.operands; // x, weight, bias, workspace, y
+    matrix_product({.a = {o[0]},
+                    .b = {o[1], true},
+                    .result = o[4],
+                    .bias = present(o[2]),
+                    .workspace = present(o[3]),
                     .workers = call.context.workers});
 }
 
 void linear_backward_input(const KernelCall& call) {
-    const auto& o = call.operands;  // d_y, weight, workspace, d_x
-    matrix_product({.a = {o[0]}, .b = {o[1]}, .result = o[3], .workspace = present(o[2]),
-                    .accumulate = call.attributes.accumulate_second, .workers = call.context.workers});
+    const auto& o = call.operands; // d_y, weight, workspace, d_x
+    matrix_product({.a = {o[0]},
+                    .b = {o[1]},
+                    .result = o[3],
+                    .workspace = present(o[2]),
+                    .accumulate = call.attributes.accumulate_second,
+                    .workers = call.context.workers});
 }
 
 void linear_backward_weight(const KernelCall& call) {
-    const auto& o = call.operands;  // d_y, x, workspace, d_weight, d_bias
-    matrix_product({.a = {o[0], true}, .b = {o[1]}, .result = o[3], .workspace = present(o[2]),
-                    .accumulate = call.attributes.accumulate, .workers = call.context.workers});
+    const auto& o = call.operands; // d_y, x, workspace, d_weight, d_bias
+    matrix_product({.a = {o[0], true},
+                    .b = {o[1]},
+                    .result = o[3],
+                    .workspace = present(o[2]),
+                    .accumulate = call.attributes.accumulate,
+                    .workers = call.context.workers});
     if (o[4].data != nullptr) bias_gradient(o[0], o[4], call.attributes.accumulate, call.context.workers);
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

@@ -28,17 +28,21 @@ void load_elements(const TensorView& view, std::int64_t row, std::int64_t column
     });
 }
 
-void fill_rows(float* rows, std::int64_t count, std::int64_t stride, const TensorView* bias, std::int64_t column, std::int64_t width) {
+void fill_rows(float* rows, std::int64_t count, std::int64_t stride, const TensorView* bias, std::int64_t column,
+               std::int64_t width) {
     if (count == 0) return;
-    if (bias == nullptr) std::fill_n(rows, width, 0.0f);
-    else load_elements(*bias, 0, column, width, rows);
+    if (bias == nullptr)
+        std::fill_n(rows, width, 0.0f);
+    else
+        load_elements(*bias, 0, column, width, rows);
     for (std::int64_t row = 1; row < count; ++row) std::copy_n(rows, width, rows + row * stride);
 }
 
 /// op(M)[first.., depth..] as an sgemm operand without copying.
 MatrixOperand operand(const Factor& factor, std::int64_t row, std::int64_t column) {
     const std::int64_t stored_row = factor.transposed ? column : row, stored_column = factor.transposed ? row : column;
-    return {factor.view.as<float>() + stored_row * factor.view.row_stride + stored_column, factor.view.row_stride, factor.transposed};
+    return {factor.view.as<float>() + stored_row * factor.view.row_stride + stored_column, factor.view.row_stride,
+            factor.transposed};
 }
 
 // fp32: one sgemm for each strip of the result, cut along its longer side (the other factor is packed once a strip) at multiples
@@ -86,15 +90,18 @@ void store_block(const TensorView& result, std::int64_t row, std::int64_t column
         using Type = decltype(type);
         for (std::int64_t i = 0; i < rows; ++i) {
             auto* destination = row_of<Type>(result, row + i) + column;
-            if (accumulate) add_row<Type>(block + i * columns, destination, columns);
-            else store_row<Type>(block + i * columns, destination, columns);
+            if (accumulate)
+                add_row<Type>(block + i * columns, destination, columns);
+            else
+                store_row<Type>(block + i * columns, destination, columns);
         }
     });
 }
 
 void product_block(const ProductCall& call, const blocking::Product& size, std::int64_t block, Scratch scratch) {
     const std::int64_t block_columns = blocking::blocks(size.columns, blocking::kBlockColumns);
-    const std::int64_t row = block / block_columns * blocking::kBlockRows, column = block % block_columns * blocking::kBlockColumns;
+    const std::int64_t row = block / block_columns * blocking::kBlockRows,
+                       column = block % block_columns * blocking::kBlockColumns;
     const std::int64_t rows = std::min(blocking::kBlockRows, size.rows - row);
     const std::int64_t columns = std::min(blocking::kBlockColumns, size.columns - column);
     const std::int64_t depth = std::min(blocking::kBlockDepth, size.depth);
@@ -126,18 +133,23 @@ void product_by_panels(const ProductCall& call, const blocking::Product& size) {
     });
 }
 
-}  // namespace
+} // namespace
 
 void matrix_product(const ProductCall& call) {
     const blocking::Product size = shape(call);
     check(call.bias == nullptr || !call.accumulate, "matrix_product: a bias cannot be added to an accumulated result");
-    check((call.a.transposed ? call.a.view.columns : call.a.view.rows) == size.rows, "matrix_product: rows of A and the result differ");
-    check((call.b.transposed ? call.b.view.rows : call.b.view.columns) == size.columns, "matrix_product: columns of B and the result differ");
+    check((call.a.transposed ? call.a.view.columns : call.a.view.rows) == size.rows,
+          "matrix_product: rows of A and the result differ");
+    check((call.b.transposed ? call.b.view.rows : call.b.view.columns) == size.columns,
+          "matrix_product: columns of B and the result differ");
     check((call.b.transposed ? call.b.view.columns : call.b.view.rows) == size.depth, "matrix_product: depths of A and B differ");
     if (size.rows == 0 || size.columns == 0) return;
-    const bool in_place = call.a.view.dtype == DType::fp32 && call.b.view.dtype == DType::fp32 && call.result.dtype == DType::fp32;
-    if (in_place) product_in_place(call, size);
-    else product_by_panels(call, size);
+    const bool in_place =
+        call.a.view.dtype == DType::fp32 && call.b.view.dtype == DType::fp32 && call.result.dtype == DType::fp32;
+    if (in_place)
+        product_in_place(call, size);
+    else
+        product_by_panels(call, size);
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

@@ -15,12 +15,12 @@ struct Factor {
 struct ProductCall {
     Factor a, b;
     const TensorView& result;
-    const TensorView* bias = nullptr;       // added to every row; not together with accumulate
+    const TensorView* bias = nullptr; // added to every row; not together with accumulate
     const TensorView* workspace = nullptr;
-    bool accumulate = false;                // add into the result; 2-byte: read, added in fp32, rounded once
+    bool accumulate = false; // add into the result; 2-byte: read, added in fp32, rounded once
     Workers* workers = nullptr;
 };
 
 void matrix_product(const ProductCall& call);
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

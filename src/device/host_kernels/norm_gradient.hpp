@@ -15,15 +15,15 @@ namespace zerosim::device::host {
 
 struct NormGradient {
     const TensorView &d_y, &x, &weight;
-    const TensorView* mean;  // null: RMSNorm
+    const TensorView* mean; // null: RMSNorm
     const TensorView& rstd;
     const TensorView &d_x, &d_weight;
-    const TensorView* d_bias;  // null: RMSNorm
+    const TensorView* d_bias; // null: RMSNorm
     bool accumulate, accumulate_d_x;
     Workers* workers;
 };
 
-inline constexpr std::int64_t kNormStrip = 1024;  // elements of a row at a time: 4 KiB a stack buffer
+inline constexpr std::int64_t kNormStrip = 1024; // elements of a row at a time: 4 KiB a stack buffer
 
 /// Rows of about 5 us, below which a second thread does not pay.
 [[nodiscard]] inline std::int64_t norm_row_grain(std::int64_t width) { return 16384 / std::max<std::int64_t>(width, 1) + 1; }
@@ -69,8 +69,10 @@ void norm_d_x_row(const NormGradient& n, std::int64_t row, NormStrip& strip) {
             strip.g[at] = rstd * (strip.g[at] - mean_g - strip.x_hat[at] * mean_g_x_hat);
         }
         auto* d_x = row_of<Type>(n.d_x, row) + begin;
-        if (n.accumulate_d_x) add_row<Type>(strip.g.data(), d_x, count);
-        else store_row<Type>(strip.g.data(), d_x, count);
+        if (n.accumulate_d_x)
+            add_row<Type>(strip.g.data(), d_x, count);
+        else
+            store_row<Type>(strip.g.data(), d_x, count);
     }
 }
 
@@ -78,8 +80,10 @@ inline void store_sums(const TensorView& result, std::int64_t begin, std::int64_
     with_float_type(result.dtype, [&](auto type) {
         using Type = decltype(type);
         auto* destination = result.as<typename Type::Storage>() + begin;
-        if (accumulate) add_row<Type>(sums, destination, count);
-        else store_row<Type>(sums, destination, count);
+        if (accumulate)
+            add_row<Type>(sums, destination, count);
+        else
+            store_row<Type>(sums, destination, count);
     });
 }
 
@@ -108,11 +112,12 @@ void norm_columns(const NormGradient& n, std::int64_t begin, std::int64_t count,
 inline void norm_gradient(const NormGradient& n) {
     with_float_type(n.x.dtype, [&](auto type) {
         using Type = decltype(type);
-        parallel_for(n.workers, n.x.columns, 16384 / std::max<std::int64_t>(n.x.rows, 1) + 16, [&](std::int64_t begin, std::int64_t end) {
-            NormStrip strip;
-            for (std::int64_t at = begin; at < end; at += kNormStrip)
-                norm_columns<Type>(n, at, std::min(kNormStrip, end - at), strip);
-        });
+        parallel_for(n.workers, n.x.columns, 16384 / std::max<std::int64_t>(n.x.rows, 1) + 16,
+                     [&](std::int64_t begin, std::int64_t end) {
+                         NormStrip strip;
+                         for (std::int64_t at = begin; at < end; at += kNormStrip)
+                             norm_columns<Type>(n, at, std::min(kNormStrip, end - at), strip);
+                     });
         parallel_for(n.workers, n.x.rows, norm_row_grain(n.x.columns), [&](std::int64_t begin, std::int64_t end) {
             NormStrip strip;
             for (std::int64_t row = begin; row < end; ++row) norm_d_x_row<Type>(n, row, strip);
@@ -120,4 +125,4 @@ inline void norm_gradient(const NormGradient& n) {
     });
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

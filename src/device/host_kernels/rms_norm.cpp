@@ -25,7 +25,7 @@ float sum_of_squares(const typename Type::Storage* row, std::int64_t width) {
 
 template <class Type>
 void forward_row(const KernelCall& call, std::int64_t row) {
-    const auto& o = call.operands;  // x, weight, y, rstd
+    const auto& o = call.operands; // x, weight, y, rstd
     const std::int64_t width = o[0].columns;
     const auto* __restrict x = row_of<Type>(o[0], row);
     const auto* __restrict weight = o[1].as<typename Type::Storage>();
@@ -36,7 +36,7 @@ void forward_row(const KernelCall& call, std::int64_t row) {
     o[3].as<float>()[row] = rstd;
 }
 
-}  // namespace
+} // namespace
 
 void rms_norm_forward(const KernelCall& call) {
     with_float_type(call.operands[0].dtype, [&](auto type) {
@@ -48,9 +48,9 @@ void rms_norm_forward(const KernelCall& call) {
 }
 
 void rms_norm_backward(const KernelCall& call) {
-    const auto& o = call.operands;  // d_y, x, weight, rstd, d_x, d_weight
+    const auto& o = call.operands; // d_y, x, weight, rstd, d_x, d_weight
     norm_gradient({o[0], o[1], o[2], nullptr, o[3], o[4], o[5], nullptr, call.attributes.accumulate,
                    call.attributes.accumulate_second, call.context.workers});
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

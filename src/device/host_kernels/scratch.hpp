@@ -37,4 +37,4 @@ inline void check_workspace(const TensorView& workspace, std::int64_t slots, std
           "host kernel: the workspace operand is too small (size: kernel::workspace_bytes)");
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

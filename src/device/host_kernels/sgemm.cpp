@@ -3,8 +3,8 @@
 #ifdef ZEROSIM_OPENBLAS
 #include "base/error.hpp"
 
-#include <algorithm>
 #include <cblas.h>
+#include <algorithm>
 #include <limits>
 #include <mutex>
 #endif
@@ -13,8 +13,8 @@ namespace zerosim::device::host {
 
 #ifdef ZEROSIM_OPENBLAS
 
-void sgemm(std::int64_t rows, std::int64_t columns, std::int64_t depth, float alpha, const MatrixOperand& a, const MatrixOperand& b,
-           float beta, float* c, std::int64_t c_stride) {
+void sgemm(std::int64_t rows, std::int64_t columns, std::int64_t depth, float alpha, const MatrixOperand& a,
+           const MatrixOperand& b, float beta, float* c, std::int64_t c_stride) {
     if (rows == 0 || columns == 0) return;
     // OpenBLAS' own threads would compete with Workers'; the setting is the library's, so it is made once for the process.
     static std::once_flag single_threaded;
@@ -51,10 +51,10 @@ void add_row_product(const float* a_row, std::int64_t a_step, std::int64_t colum
     }
 }
 
-}  // namespace
+} // namespace
 
-void sgemm(std::int64_t rows, std::int64_t columns, std::int64_t depth, float alpha, const MatrixOperand& a, const MatrixOperand& b,
-           float beta, float* c, std::int64_t c_stride) {
+void sgemm(std::int64_t rows, std::int64_t columns, std::int64_t depth, float alpha, const MatrixOperand& a,
+           const MatrixOperand& b, float beta, float* c, std::int64_t c_stride) {
     for (std::int64_t i = 0; i < rows; ++i) {
         float* c_row = c + i * c_stride;
         for (std::int64_t j = 0; j < columns; ++j) c_row[j] = beta == 0 ? 0 : beta * c_row[j];
@@ -64,4 +64,4 @@ void sgemm(std::int64_t rows, std::int64_t columns, std::int64_t depth, float al
 
 #endif
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

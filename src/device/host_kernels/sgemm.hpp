@@ -15,7 +15,7 @@ struct MatrixOperand {
 };
 
 /// op(A) is rows x depth, op(B) depth x columns. With beta 0 the result is never read.
-void sgemm(std::int64_t rows, std::int64_t columns, std::int64_t depth, float alpha, const MatrixOperand& a, const MatrixOperand& b,
-           float beta, float* c, std::int64_t c_stride);
+void sgemm(std::int64_t rows, std::int64_t columns, std::int64_t depth, float alpha, const MatrixOperand& a,
+           const MatrixOperand& b, float beta, float* c, std::int64_t c_stride);
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

@@ -8,16 +8,17 @@
 
 namespace zerosim::device::host {
 
-/// e^x, worst error 1.02 ulp over all floats. Cody-Waite reduction and the polynomial of expf in Cephes (Moshier, single/expf.c). NaN stays NaN.
+/// e^x, worst error 1.02 ulp over all floats. Cody-Waite reduction and the polynomial of expf in Cephes (Moshier, single/expf.c).
+/// NaN stays NaN.
 [[nodiscard]] inline float fast_exp(float x) {
     constexpr float log2_e = 1.44269504088896341f;
-    constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;  // Cephes C1, C2: n * C1 is exact
+    constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f; // Cephes C1, C2: n * C1 is exact
     constexpr float to_integer = 12582912.0f;                           // 1.5 * 2^23: adding it rounds to an integer
     constexpr float smallest = -87.3365402f;                            // ln 2^-126
     const float lower = x < smallest ? smallest : x;
-    const float clamped = lower > 89.0f ? 89.0f : lower;                // e^89 overflows to infinity by itself
+    const float clamped = lower > 89.0f ? 89.0f : lower; // e^89 overflows to infinity by itself
     const float shifted = clamped * log2_e + to_integer;
-    const std::int32_t n = std::bit_cast<std::int32_t>(shifted) - 0x4B400000;  // bits of to_integer
+    const std::int32_t n = std::bit_cast<std::int32_t>(shifted) - 0x4B400000; // bits of to_integer
     const float rounded = shifted - to_integer;
     const float r = (clamped - rounded * ln2_high) - rounded * ln2_low;
     float p = 1.9875691500e-4f;
@@ -53,4 +54,4 @@ namespace zerosim::device::host {
     return magnitude < 0.625f ? below : (x < 0.0f ? -above : above);
 }
 
-}  // namespace zerosim::device::host
+} // namespace zerosim::device::host

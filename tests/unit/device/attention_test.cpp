@@ -29,8 +29,8 @@ Attributes attributes_of(const Shape& s) {
 }
 
 /// Softmax probabilities of query `t` of one sequence and head over keys 0..t, and the logarithm of their denominator.
-std::vector<double> probabilities(const Shape& s, const Matrix& q, const Matrix& k, std::int64_t begin, std::int64_t head, std::int64_t t,
-                                  double& log_sum_exp) {
+std::vector<double> probabilities(const Shape& s, const Matrix& q, const Matrix& k, std::int64_t begin, std::int64_t head,
+                                  std::int64_t t, double& log_sum_exp) {
     std::vector<double> p(static_cast<std::size_t>(t + 1));
     double sum = 0, highest = -1e300;
     for (std::int64_t j = 0; j <= t; ++j) {
@@ -57,7 +57,8 @@ Matrix attention(const Shape& s, const Matrix& q, const Matrix& k, const Matrix&
                 if (log_sum_exp != nullptr) (*log_sum_exp)(begin + t, h) = log_sum;
                 for (std::int64_t j = 0; j <= t; ++j)
                     for (std::int64_t c = 0; c < s.head_dim; ++c)
-                        out(begin + t, h * s.head_dim + c) += p[static_cast<std::size_t>(j)] * v(begin + j, s.kv_head(h) * s.head_dim + c);
+                        out(begin + t, h * s.head_dim + c) +=
+                            p[static_cast<std::size_t>(j)] * v(begin + j, s.kv_head(h) * s.head_dim + c);
             }
     return out;
 }
@@ -113,8 +114,13 @@ struct AttentionRun {
     Tensor qkv, out, log_sum_exp, d_out, d_qkv;
 
     AttentionRun(const Shape& s, DType t, const Inputs& in, std::int64_t gap = 5)
-        : shape(s), type(t), qkv(t, s.tokens(), width(s), gap), out(t, s.tokens(), s.heads * s.head_dim), log_sum_exp(DType::fp32, s.tokens(), s.heads),
-          d_out(t, in.d_out), d_qkv(t, s.tokens(), width(s), gap) {
+        : shape(s),
+          type(t),
+          qkv(t, s.tokens(), width(s), gap),
+          out(t, s.tokens(), s.heads * s.head_dim),
+          log_sum_exp(DType::fp32, s.tokens(), s.heads),
+          d_out(t, in.d_out),
+          d_qkv(t, s.tokens(), width(s), gap) {
         write(in.q, 0);
         write(in.k, s.heads * s.head_dim);
         write(in.v, (s.heads + s.kv_heads) * s.head_dim);
@@ -137,11 +143,13 @@ struct AttentionRun {
         return result;
     }
     void forward(Workers* workers) {
-        run(Kernel::attention_forward, attributes_of(shape), {part(qkv, 0), part(qkv, 1), part(qkv, 2), out.view(), log_sum_exp.view()}, type, workers);
+        run(Kernel::attention_forward, attributes_of(shape),
+            {part(qkv, 0), part(qkv, 1), part(qkv, 2), out.view(), log_sum_exp.view()}, type, workers);
     }
     void backward(Workers* workers) {
         run(Kernel::attention_backward, attributes_of(shape),
-            {d_out.view(), part(qkv, 0), part(qkv, 1), part(qkv, 2), out.view(), log_sum_exp.view(), part(d_qkv, 0), part(d_qkv, 1), part(d_qkv, 2)},
+            {d_out.view(), part(qkv, 0), part(qkv, 1), part(qkv, 2), out.view(), log_sum_exp.view(), part(d_qkv, 0),
+             part(d_qkv, 1), part(d_qkv, 2)},
             type, workers);
     }
 };
@@ -182,9 +190,10 @@ TEST_P(Attention, GivesTheSameBitsAsOneThread) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
-                         testing::Combine(testing::Values(Shape{0, 4, 2, 1, 3}, Shape{2, 0, 2, 1, 3}, Shape{1, 1, 1, 1, 1}, Shape{3, 5, 2, 2, 7},
-                                                          Shape{2, 32, 4, 2, 8}, Shape{1, 133, 6, 2, 9}, Shape{1, 128, 2, 1, 16},
-                                                          Shape{2, 129, 2, 2, 5}, Shape{1, 260, 4, 2, 12}, Shape{1, 20, 2, 1, 300}),
+                         testing::Combine(testing::Values(Shape{0, 4, 2, 1, 3}, Shape{2, 0, 2, 1, 3}, Shape{1, 1, 1, 1, 1},
+                                                          Shape{3, 5, 2, 2, 7}, Shape{2, 32, 4, 2, 8}, Shape{1, 133, 6, 2, 9},
+                                                          Shape{1, 128, 2, 1, 16}, Shape{2, 129, 2, 2, 5},
+                                                          Shape{1, 260, 4, 2, 12}, Shape{1, 20, 2, 1, 300}),
                                           testing::Values(DType::fp32, DType::bf16, DType::fp16), testing::Values(1, 3)));
 
 TEST(AttentionGradients, AgreeWithFiniteDifferences) {
@@ -203,7 +212,7 @@ TEST(AttentionGradients, AgreeWithFiniteDifferences) {
 TEST(AttentionForward, StaysFiniteWhereScoresAreHuge) {
     const Shape shape{1, 140, 1, 1, 4};
     Inputs in(shape, DType::fp32);
-    for (double& value : in.q.values) value *= 300;  // scores of a thousand: only the running maximum keeps e^score finite
+    for (double& value : in.q.values) value *= 300; // scores of a thousand: only the running maximum keeps e^score finite
     in.q = rounded(in.q, DType::fp32);
     AttentionRun kernels(shape, DType::fp32, in);
     kernels.forward(nullptr);
@@ -231,5 +240,5 @@ TEST(AttentionForward, GivesTheSameBitsBesideOthers) {
     EXPECT_EQ(alone, other);
 }
 
-}  // namespace
-}  // namespace zerosim::device::test
+} // namespace
+} // namespace zerosim::device::test

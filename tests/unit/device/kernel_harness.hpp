@@ -60,7 +60,10 @@ inline double rounding(DType type) { return type == DType::bf16 ? 0x1p-8 : type 
 class Tensor {
 public:
     Tensor(DType type, std::int64_t rows, std::int64_t columns, std::int64_t gap = 0)
-        : type_(type), rows_(rows), columns_(columns), stride_(columns + gap),
+        : type_(type),
+          rows_(rows),
+          columns_(columns),
+          stride_(columns + gap),
           bytes_(static_cast<std::size_t>(rows * stride_ * size_of(type)), std::byte{0x7e}) {}
     Tensor(DType type, const Matrix& matrix, std::int64_t gap = 0) : Tensor(type, matrix.rows, matrix.columns, gap) {
         for (std::int64_t r = 0; r < rows_; ++r)
@@ -95,8 +98,10 @@ public:
     void set(std::int64_t r, std::int64_t c, double value) {
         std::byte* at = bytes_.data() + (r * stride_ + c) * size_of(type_);
         const auto single = static_cast<float>(value);
-        if (type_ == DType::fp32) *reinterpret_cast<float*>(at) = single;
-        else *reinterpret_cast<std::uint16_t*>(at) = type_ == DType::bf16 ? float_to_bf16(single) : float_to_fp16(single);
+        if (type_ == DType::fp32)
+            *reinterpret_cast<float*>(at) = single;
+        else
+            *reinterpret_cast<std::uint16_t*>(at) = type_ == DType::bf16 ? float_to_bf16(single) : float_to_fp16(single);
     }
 
 private:
@@ -118,7 +123,8 @@ inline void run(kernel::Kernel kernel, const kernel::Attributes& attributes, std
                         TensorView{bytes == 0 ? nullptr : workspace.data(), 1, bytes, bytes, DType::uint8});
     }
     ASSERT_EQ(operands.size(), specs.size());
-    host::run_kernel({.kernel = kernel, .attributes = attributes, .operands = operands, .range = {}, .context = {.workers = workers}});
+    host::run_kernel(
+        {.kernel = kernel, .attributes = attributes, .operands = operands, .range = {}, .context = {.workers = workers}});
 }
 
 /// Every element within `tolerance` times the reference's largest, or times 0.1 where all of it is smaller: inputs are of size 1,
@@ -154,4 +160,4 @@ inline double inner_product(const Matrix& x, const Matrix& weights) {
     return result;
 }
 
-}  // namespace zerosim::device::test
+} // namespace zerosim::device::test

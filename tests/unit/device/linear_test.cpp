@@ -57,10 +57,11 @@ Matrix plus(Matrix a, const Matrix& b) {
 struct Inputs {
     Matrix x, weight, bias, d_y;
     Inputs(const Shape& s, DType type)
-        : x(rounded(random_matrix(s.tokens, s.in, 1), type)), weight(rounded(random_matrix(s.out, s.in, 2), type)),
-          bias(rounded(random_matrix(1, s.out, 3), type)), d_y(rounded(random_matrix(s.tokens, s.out, 4), type)) {}
+        : x(rounded(random_matrix(s.tokens, s.in, 1), type)),
+          weight(rounded(random_matrix(s.out, s.in, 2), type)),
+          bias(rounded(random_matrix(1, s.out, 3), type)),
+          d_y(rounded(random_matrix(s.tokens, s.out, 4), type)) {}
 };
-
 
 class Linear : public testing::TestWithParam<std::tuple<Shape, DType, int>> {
 protected:
@@ -95,7 +96,8 @@ TEST_P(Linear, BackwardInputOverwritesOrAdds) {
 }
 
 TEST_P(Linear, BackwardWeightOverwritesOrAdds) {
-    const Matrix before = rounded(random_matrix(shape.out, shape.in, 6), type), before_bias = rounded(random_matrix(1, shape.out, 7), type);
+    const Matrix before = rounded(random_matrix(shape.out, shape.in, 6), type),
+                 before_bias = rounded(random_matrix(1, shape.out, 7), type);
     Tensor d_y(type, inputs.d_y), x(type, inputs.x), d_weight(type, before), d_bias(type, before_bias);
     run(Kernel::linear_backward_weight, attributes, {d_y.view(), x.view(), d_weight.view(), d_bias.view()}, type, &workers);
     const Matrix expected = product(inputs.d_y, true, inputs.x, false), expected_bias = column_sums(inputs.d_y);
@@ -113,7 +115,8 @@ TEST_P(Linear, BackwardWeightOverwritesOrAdds) {
 // The last three cross the panels' borders (256 rows, 256 columns, depth 512) in each dimension of one kernel or another.
 INSTANTIATE_TEST_SUITE_P(Shapes, Linear,
                          testing::Combine(testing::Values(Shape{0, 5, 3}, Shape{1, 1, 1}, Shape{1, 7, 9}, Shape{7, 13, 11},
-                                                          Shape{33, 65, 130}, Shape{270, 20, 260}, Shape{530, 20, 270}, Shape{20, 270, 530}),
+                                                          Shape{33, 65, 130}, Shape{270, 20, 260}, Shape{530, 20, 270},
+                                                          Shape{20, 270, 530}),
                                           testing::Values(DType::fp32, DType::bf16, DType::fp16), testing::Values(1, 3)));
 
 TEST(LinearGradients, AgreeWithFiniteDifferences) {
@@ -125,7 +128,8 @@ TEST(LinearGradients, AgreeWithFiniteDifferences) {
     Tensor d_y(DType::fp32, inputs.d_y), x(DType::fp32, inputs.x), weight(DType::fp32, inputs.weight);
     Tensor d_x(DType::fp32, 5, 7), d_weight(DType::fp32, 3, 7), d_bias(DType::fp32, 1, 3);
     run(Kernel::linear_backward_input, attributes_of(shape), {d_y.view(), weight.view(), d_x.view()}, DType::fp32);
-    run(Kernel::linear_backward_weight, attributes_of(shape), {d_y.view(), x.view(), d_weight.view(), d_bias.view()}, DType::fp32);
+    run(Kernel::linear_backward_weight, attributes_of(shape), {d_y.view(), x.view(), d_weight.view(), d_bias.view()},
+        DType::fp32);
     expect_close(d_x.matrix(), numeric_gradient(inputs.x, objective), 1e-5, "d_x");
     expect_close(d_weight.matrix(), numeric_gradient(inputs.weight, objective), 1e-5, "d_weight");
     expect_close(d_bias.matrix(), numeric_gradient(inputs.bias, objective), 1e-5, "d_bias");
@@ -138,7 +142,8 @@ TEST_P(LinearTypes, TakesStridedRowsAndLeavesTheGapsAlone) {
     const Shape shape{9, 21, 14};
     const Inputs inputs(shape, type);
     const double tolerance = 4e-6 + rounding(type);
-    Tensor x(type, inputs.x, 5), weight(type, inputs.weight), bias(type, inputs.bias), y(type, 9, 14, 3), d_y(type, inputs.d_y, 2);
+    Tensor x(type, inputs.x, 5), weight(type, inputs.weight), bias(type, inputs.bias), y(type, 9, 14, 3),
+        d_y(type, inputs.d_y, 2);
     Tensor d_x(type, 9, 21, 4), d_weight(type, 14, 21), d_bias(type, 1, 14);
     run(Kernel::linear_forward, attributes_of(shape), {x.view(), weight.view(), bias.view(), y.view()}, type);
     run(Kernel::linear_backward_input, attributes_of(shape), {d_y.view(), weight.view(), d_x.view()}, type);
@@ -160,7 +165,8 @@ TEST_P(LinearTypes, GivesTheSameBitsAtEveryRunAndBesideOthers) {
         Tensor d_y(type, inputs.d_y), x(type, inputs.x), d_weight(type, 300, 60), d_bias(type, 1, 300);
         std::vector<std::byte> first;
         for (int i = 0; i < repeats; ++i) {
-            run(Kernel::linear_backward_weight, attributes_of(shape), {d_y.view(), x.view(), d_weight.view(), d_bias.view()}, type, &workers);
+            run(Kernel::linear_backward_weight, attributes_of(shape), {d_y.view(), x.view(), d_weight.view(), d_bias.view()},
+                type, &workers);
             if (i == 0) first = d_weight.bytes();
             EXPECT_EQ(first, d_weight.bytes());
         }
@@ -186,10 +192,11 @@ TEST(LinearWorkspace, MissingOrSmallIsABug) {
     const TensorView none, short_one{small.data(), 1, 12, 12, DType::uint8};
     for (const TensorView& workspace : {none, short_one}) {
         const std::vector<TensorView> operands{x.view(), weight.view(), none, workspace, y.view()};
-        const KernelCall call{.kernel = Kernel::linear_forward, .attributes = attributes, .operands = operands, .range = {}, .context = {}};
+        const KernelCall call{
+            .kernel = Kernel::linear_forward, .attributes = attributes, .operands = operands, .range = {}, .context = {}};
         EXPECT_THROW(host::run_kernel(call), BugError);
     }
 }
 
-}  // namespace
-}  // namespace zerosim::device::test
+} // namespace
+} // namespace zerosim::device::test

@@ -42,7 +42,8 @@ Gradients norm_gradients(const Matrix& d_y, const Matrix& x, const Matrix& weigh
             g.d_weight(0, c) += d_y(r, c) * hat(c);
             g.d_bias(0, c) += d_y(r, c);
         }
-        for (std::int64_t c = 0; c < x.columns; ++c) g.d_x(r, c) = rstd * (d_y(r, c) * weight(0, c) - mean_g - hat(c) * mean_g_hat);
+        for (std::int64_t c = 0; c < x.columns; ++c)
+            g.d_x(r, c) = rstd * (d_y(r, c) * weight(0, c) - mean_g - hat(c) * mean_g_hat);
     }
     return g;
 }
@@ -54,24 +55,39 @@ struct NormRun {
     Tensor x, weight, bias, y, mean, rstd, d_y, d_x, d_weight, d_bias;
     Attributes attributes;
 
-    NormRun(bool with_centre, DType t, const Matrix& x0, const Matrix& weight0, const Matrix& bias0, const Matrix& d_y0, std::int64_t gap)
-        : centred(with_centre), type(t), x(t, x0, gap), weight(t, weight0), bias(t, bias0), y(t, x0.rows, x0.columns, gap),
-          mean(DType::fp32, x0.rows, 1), rstd(DType::fp32, x0.rows, 1), d_y(t, d_y0, gap), d_x(t, x0.rows, x0.columns, gap),
-          d_weight(t, 1, x0.columns), d_bias(t, 1, x0.columns) {
+    NormRun(bool with_centre, DType t, const Matrix& x0, const Matrix& weight0, const Matrix& bias0, const Matrix& d_y0,
+            std::int64_t gap)
+        : centred(with_centre),
+          type(t),
+          x(t, x0, gap),
+          weight(t, weight0),
+          bias(t, bias0),
+          y(t, x0.rows, x0.columns, gap),
+          mean(DType::fp32, x0.rows, 1),
+          rstd(DType::fp32, x0.rows, 1),
+          d_y(t, d_y0, gap),
+          d_x(t, x0.rows, x0.columns, gap),
+          d_weight(t, 1, x0.columns),
+          d_bias(t, 1, x0.columns) {
         attributes.tokens = x0.rows;
         attributes.out = x0.columns;
         attributes.epsilon = static_cast<float>(kEpsilon);
     }
     void forward(Workers* workers) {
-        if (centred) run(Kernel::layer_norm_forward, attributes, {x.view(), weight.view(), bias.view(), y.view(), mean.view(), rstd.view()}, type, workers);
-        else run(Kernel::rms_norm_forward, attributes, {x.view(), weight.view(), y.view(), rstd.view()}, type, workers);
+        if (centred)
+            run(Kernel::layer_norm_forward, attributes,
+                {x.view(), weight.view(), bias.view(), y.view(), mean.view(), rstd.view()}, type, workers);
+        else
+            run(Kernel::rms_norm_forward, attributes, {x.view(), weight.view(), y.view(), rstd.view()}, type, workers);
     }
     void backward(Workers* workers) {
         if (centred)
             run(Kernel::layer_norm_backward, attributes,
-                {d_y.view(), x.view(), weight.view(), mean.view(), rstd.view(), d_x.view(), d_weight.view(), d_bias.view()}, type, workers);
+                {d_y.view(), x.view(), weight.view(), mean.view(), rstd.view(), d_x.view(), d_weight.view(), d_bias.view()}, type,
+                workers);
         else
-            run(Kernel::rms_norm_backward, attributes, {d_y.view(), x.view(), weight.view(), rstd.view(), d_x.view(), d_weight.view()}, type, workers);
+            run(Kernel::rms_norm_backward, attributes,
+                {d_y.view(), x.view(), weight.view(), rstd.view(), d_x.view(), d_weight.view()}, type, workers);
     }
 };
 
@@ -133,9 +149,10 @@ TEST_P(Norm, GivesTheSameBitsOnOneThreadAndOnThree) {
 }
 
 // 2,500 columns need three strips of a row. (A row of one element is constant under LayerNorm: left out.)
-INSTANTIATE_TEST_SUITE_P(Shapes, Norm,
-                         testing::Combine(testing::Bool(), testing::Values(Shape{0, 5}, Shape{1, 3}, Shape{7, 13}, Shape{70, 129}, Shape{33, 2500}),
-                                          testing::Values(DType::fp32, DType::bf16, DType::fp16)));
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, Norm,
+    testing::Combine(testing::Bool(), testing::Values(Shape{0, 5}, Shape{1, 3}, Shape{7, 13}, Shape{70, 129}, Shape{33, 2500}),
+                     testing::Values(DType::fp32, DType::bf16, DType::fp16)));
 
 TEST(NormGradients, AgreeWithFiniteDifferences) {
     for (bool centred : {false, true}) {
@@ -163,5 +180,5 @@ TEST(LayerNorm, KeepsItsPrecisionFarFromZero) {
     expect_close(kernels.y.matrix(), norm(x, weight, &bias), 2e-4, "y");
 }
 
-}  // namespace
-}  // namespace zerosim::device::test
+} // namespace
+} // namespace zerosim::device::test

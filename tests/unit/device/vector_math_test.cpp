@@ -38,5 +38,5 @@ TEST(VectorMath, SigmoidAndTanhAreWithinThreeUlps) {
     EXPECT_TRUE(std::isnan(fast_tanh(std::nanf(""))));
 }
 
-}  // namespace
-}  // namespace zerosim::device::host
+} // namespace
+} // namespace zerosim::device::host

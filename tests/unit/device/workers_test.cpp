@@ -77,5 +77,5 @@ TEST(Workers, ParallelForWithoutWorkersRunsInline) {
     EXPECT_EQ(covered, 10);
 }
 
-}  // namespace
-}  // namespace zerosim::device
+} // namespace
+} // namespace zerosim::device

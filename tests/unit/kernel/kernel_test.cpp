@@ -26,19 +26,25 @@ std::vector<std::pair<std::string, std::string>> documented() {
     std::vector<std::pair<std::string, std::string>> result;
     bool inside = false;
     for (std::string line; std::getline(file, line);) {
-        if (line.starts_with("enum class Kernel ")) inside = true;
-        else if (inside && line.starts_with("};")) break;
+        if (line.starts_with("enum class Kernel "))
+            inside = true;
+        else if (inside && line.starts_with("};"))
+            break;
         const std::size_t comment = line.find("// "), first = line.find_first_not_of(' '), comma = line.find(',');
         if (!inside || comment == std::string::npos) continue;
-        if (first == comment) result.back().second.append(" ").append(line.substr(comment + 3));
-        else result.emplace_back(line.substr(first, comma - first), line.substr(comment + 3));
+        if (first == comment)
+            result.back().second.append(" ").append(line.substr(comment + 3));
+        else
+            result.emplace_back(line.substr(first, comma - first), line.substr(comment + 3));
     }
     return result;
 }
 
 /// Where the whole word starts at or after `from`; npos when it is not there.
 std::size_t find_word(const std::string& text, const std::string& word, std::size_t from) {
-    const auto in_word = [&](std::size_t at) { return at < text.size() && (std::isalnum(static_cast<unsigned char>(text[at])) != 0 || text[at] == '_'); };
+    const auto in_word = [&](std::size_t at) {
+        return at < text.size() && (std::isalnum(static_cast<unsigned char>(text[at])) != 0 || text[at] == '_');
+    };
     for (std::size_t at = text.find(word, from); at != std::string::npos; at = text.find(word, at + 1))
         if (!(at > 0 && in_word(at - 1)) && !in_word(at + word.size())) return at;
     return std::string::npos;
@@ -108,5 +114,5 @@ TEST(Vocabulary, OutOfRangeIsABug) {
     EXPECT_THROW((void)access(Kernel::add, 3, {}), BugError);
 }
 
-}  // namespace
-}  // namespace zerosim::kernel
+} // namespace
+} // namespace zerosim::kernel

@@ -40,8 +40,9 @@ TEST(Work, OfALinearLayer) {
 
 TEST(Work, OfAttentionCountsTheTriangle) {
     const Attributes a = attention(2, 10, 4, 2, 8);
-    const double pairs = 2 * 4 * 55;  // sequences, heads, 10 * 11 / 2
-    const Work forward = work(Kernel::attention_forward, a, DType::fp32), backward = work(Kernel::attention_backward, a, DType::fp32);
+    const double pairs = 2 * 4 * 55; // sequences, heads, 10 * 11 / 2
+    const Work forward = work(Kernel::attention_forward, a, DType::fp32),
+               backward = work(Kernel::attention_backward, a, DType::fp32);
     EXPECT_EQ(forward.matrix_flops, 4 * 8 * pairs);
     EXPECT_EQ(backward.matrix_flops, 2.5 * forward.matrix_flops);
     EXPECT_GT(forward.flops, forward.matrix_flops);
@@ -69,7 +70,8 @@ TEST(Work, OfEveryKernelIsPositiveAndGrowsWithTheTokens) {
         EXPECT_GT(w.bytes, 0) << name(kernel);
         const bool scalar = kernel_class(kernel) == KernelClass::scalar;
         EXPECT_EQ(more.flops, scalar ? w.flops : 2 * w.flops) << name(kernel);
-        EXPECT_EQ(w.matrix_flops > 0, kernel_class(kernel) == KernelClass::gemm || kernel_class(kernel) == KernelClass::attention) << name(kernel);
+        EXPECT_EQ(w.matrix_flops > 0, kernel_class(kernel) == KernelClass::gemm || kernel_class(kernel) == KernelClass::attention)
+            << name(kernel);
     }
 }
 
@@ -81,7 +83,8 @@ TEST(Workspace, IsOnlyForAttentionAnd2ByteProductsOnTheHost) {
         const auto bytes = [&](DType type, Library library) { return workspace_bytes(kernel, a, type, library, 2); };
         const KernelClass group = kernel_class(kernel);
         EXPECT_EQ(bytes(DType::fp32, Library::host) > 0, group == KernelClass::attention) << name(kernel);
-        EXPECT_EQ(bytes(DType::bf16, Library::host) > 0, group == KernelClass::attention || group == KernelClass::gemm) << name(kernel);
+        EXPECT_EQ(bytes(DType::bf16, Library::host) > 0, group == KernelClass::attention || group == KernelClass::gemm)
+            << name(kernel);
         EXPECT_EQ(bytes(DType::bf16, Library::host), bytes(DType::fp16, Library::host)) << name(kernel);
         EXPECT_EQ(bytes(DType::bf16, Library::cuda), 0) << name(kernel);
     }
@@ -90,9 +93,11 @@ TEST(Workspace, IsOnlyForAttentionAnd2ByteProductsOnTheHost) {
 TEST(Workspace, StaysModestHoweverLargeTheShape) {
     const std::int64_t mib = 1 << 20;
     // 256 x 512 + 256 x 512 + 256 x 256 floats a thread, whatever the vocabulary.
-    EXPECT_EQ(workspace_bytes(Kernel::linear_forward, linear(8192, 8192, 128'256), DType::bf16, Library::host, 2), 2 * (5 * mib / 4));
+    EXPECT_EQ(workspace_bytes(Kernel::linear_forward, linear(8192, 8192, 128'256), DType::bf16, Library::host, 2),
+              2 * (5 * mib / 4));
     // One block only: one slot, however many threads.
-    EXPECT_EQ(workspace_bytes(Kernel::linear_forward, linear(3, 5, 7), DType::bf16, Library::host, 64), 4 * (3 * 5 + 5 * 7 + 3 * 7));
+    EXPECT_EQ(workspace_bytes(Kernel::linear_forward, linear(3, 5, 7), DType::bf16, Library::host, 64),
+              4 * (3 * 5 + 5 * 7 + 3 * 7));
     const Attributes small = attention(1, 32, 4, 2, 8);
     EXPECT_EQ(workspace_bytes(Kernel::attention_forward, small, DType::fp32, Library::host, 8), 4 * 4 * (32 * 32 + 32 * 8));
     EXPECT_EQ(workspace_bytes(Kernel::attention_backward, small, DType::fp32, Library::host, 8), 2 * 4 * 2 * 32 * 32);
@@ -101,5 +106,5 @@ TEST(Workspace, StaysModestHoweverLargeTheShape) {
     EXPECT_EQ(workspace_bytes(Kernel::attention_backward, attention(0, 8192, 64, 8, 128), DType::bf16, Library::host, 2), 0);
 }
 
-}  // namespace
-}  // namespace zerosim::kernel
+} // namespace
+} // namespace zerosim::kernel

@@ -1,0 +1,25 @@
+// What the ranks measured, brought together: bytes to gather them over a communicator, and the parts of a report made of them.
+// Called by command_run after the last step.
+// Does not print.
+#pragma once
+
+#include "analysis/run_report.hpp"
+#include "exec/execute.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace zerosim::cli {
+
+[[nodiscard]] std::string to_bytes(const exec::RankResult& result);
+[[nodiscard]] exec::RankResult rank_result_from_bytes(std::string_view bytes);
+
+/// Losses and norms of rank 0 (global values), final norms and hashes over all ranks.
+[[nodiscard]] analysis::TrainingReport training_report(const schedule::Schedule& schedule, const std::vector<exec::RankResult>& ranks);
+/// All ranks' rows with clocks aligned.
+[[nodiscard]] trace::Trace merged_trace(const schedule::Schedule& schedule, std::vector<exec::RankResult>& ranks);
+/// Median over the steps after the first.
+[[nodiscard]] double median_step_seconds(const exec::RankResult& rank);
+
+}  // namespace zerosim::cli

@@ -1,0 +1,28 @@
+// What a dying process still says: rank, host, step and op, for signals that can be caught; Ctrl-C asks the run to end.
+// Installed by command_run around the run.
+// Holds the only process-wide state of zerosim, because signal handlers have no other.
+#pragma once
+
+#include "comm/control_channel.hpp"
+
+#include <atomic>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace zerosim::cli {
+
+/// While it lives: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT and SIGTERM print where each rank of this process is and end it with
+/// 128 + signal; the first SIGINT sets interrupted(), the second ends the process with 130.
+class SignalReports {
+public:
+    /// `labels` by local rank ("[rank 3/8 node-a]"), `ops` by position in the program. `progress` outlives this.
+    SignalReports(std::vector<std::string> labels, std::vector<std::string> ops, std::span<const comm::Progress> progress);
+    ~SignalReports();
+    SignalReports(const SignalReports&) = delete;
+    SignalReports& operator=(const SignalReports&) = delete;
+
+    [[nodiscard]] static const std::atomic<bool>& interrupted();
+};
+
+}  // namespace zerosim::cli
