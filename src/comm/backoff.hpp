@@ -11,8 +11,8 @@ namespace zerosim::comm {
 
 /// Spinning answers within a poll; yielding hands the core to a peer or a compute thread when there are more threads than cores;
 /// sleeping leaves it to them for good while a peer is late. An unsuccessful poll may still have moved data (MPI moves it inside
-/// MPI_Test): a poll that took long did, and counts as progress. Giving up the core in the middle of a transfer costs a time slice
-/// of whoever else runs, milliseconds.
+/// MPI_Test): a poll that took long did, and counts as progress. Giving up the core in the middle of a transfer costs a time
+/// slice of whoever else runs, milliseconds.
 class Backoff {
 public:
     using Clock = std::chrono::steady_clock;
@@ -40,8 +40,8 @@ public:
 private:
     // An idle MPI_Test takes 0.1 to 0.5 us, copying one 32 KiB fragment (btl_vader_max_send_size) 3 us and more.
     static constexpr std::chrono::nanoseconds kBusyPoll{2000};
-    static constexpr std::uint32_t kSpins = 200;      // some 50 us
-    static constexpr std::uint32_t kYields = 2000;    // a millisecond alone, longer when others run
+    static constexpr std::uint32_t kSpins = 200;   // some 50 us
+    static constexpr std::uint32_t kYields = 2000; // a millisecond alone, longer when others run
     static constexpr std::chrono::microseconds kShortestSleep{1};
     static constexpr std::chrono::microseconds kLongestSleep{50};
 
@@ -50,4 +50,4 @@ private:
     Clock::time_point resumed_ = Clock::now();
 };
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

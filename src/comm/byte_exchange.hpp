@@ -16,4 +16,4 @@ namespace zerosim::comm {
 /// The root's blob on every rank; `mine` counts on the root alone.
 [[nodiscard]] std::string broadcast_bytes(Communicator& communicator, std::string_view mine, int root);
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

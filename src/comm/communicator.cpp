@@ -15,7 +15,7 @@ namespace {
     return kind == CollectiveKind::all_reduce || kind == CollectiveKind::reduce_scatter;
 }
 
-}  // namespace
+} // namespace
 
 std::int64_t message_bytes(CollectiveKind kind, std::int64_t count, DType dtype, std::int64_t ranks) {
     const bool per_rank = kind != CollectiveKind::all_reduce && kind != CollectiveKind::broadcast;
@@ -49,4 +49,4 @@ void Communicator::run(const CollectiveCall& call) {
     while (!test(ticket)) backoff.pause();
 }
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

@@ -14,9 +14,9 @@ namespace zerosim::comm {
 
 /// `count` = elements each rank contributes (all-gather, broadcast, all-to-all per peer) or receives (reduce-scatter),
 /// all of them for all-reduce. In place: send is the own slice of receive (all-gather), receive the own slice of send
-/// (reduce-scatter), receive == send (all-reduce, broadcast). Broadcast: send counts on the root alone, whose receive may be null.
-/// Reductions: fp32, fp64 in their own precision; bf16 and fp16 move 2-byte words, add in fp32 and round once; always in rank
-/// order, so the same bits at every run and on every back end.
+/// (reduce-scatter), receive == send (all-reduce, broadcast). Broadcast: send counts on the root alone, whose receive may be
+/// null. Reductions: fp32, fp64 in their own precision; bf16 and fp16 move 2-byte words, add in fp32 and round once; always in
+/// rank order, so the same bits at every run and on every back end.
 struct CollectiveCall {
     CollectiveKind kind = CollectiveKind::all_reduce;
     Reduction reduction = Reduction::none;
@@ -36,10 +36,11 @@ struct CollectiveCall {
 void check_call(const CollectiveCall& call, int rank, int ranks);
 
 /// A reduction on MPI moves and sums this much of each rank's slice at a time, two segments in flight, so that what arrives is
-/// summed while it is in cache. Measured on two cores with 2 MiB of second-level cache, 16 and 64 MiB, 2 and 4 ranks: 256 KiB takes
-/// 20 to 30 % less than the whole slice at once, 64 KiB no less than the whole, 512 KiB the same as 256.
+/// summed while it is in cache. Measured on two cores with 2 MiB of second-level cache, 16 and 64 MiB, 2 and 4 ranks: 256 KiB
+/// takes 20 to 30 % less than the whole slice at once, 64 KiB no less than the whole, 512 KiB the same as 256.
 inline constexpr std::int64_t kReductionSegmentBytes = 256 * 1024;
-/// All-reduces whose contributions together (ranks * count * dtype size) are no more than this need no scratch: see MpiCommunicator.
+/// All-reduces whose contributions together (ranks * count * dtype size) are no more than this need no scratch: see
+/// MpiCommunicator.
 inline constexpr std::int64_t kGatheredReductionBytes = 16 * 1024;
 
 /// Bytes of `scratch` that host back ends use: n - 1 peers' parts of two segments, or of the own slice if that is less.
@@ -61,9 +62,9 @@ public:
     [[nodiscard]] virtual bool test(Ticket ticket) = 0;
     /// Starts and polls to the end with comm/backoff.hpp.
     void run(const CollectiveCall& call);
-    /// The failure path: gives up what is in flight. Call it before the buffers go; after it no peer reads them (local), and peers'
-    /// unfinished collectives never complete. MPI: nothing, since the whole job is about to be aborted.
+    /// The failure path: gives up what is in flight. Call it before the buffers go; after it no peer reads them (local), and
+    /// peers' unfinished collectives never complete. MPI: nothing, since the whole job is about to be aborted.
     virtual void abandon() noexcept {}
 };
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

@@ -15,14 +15,14 @@ namespace zerosim::comm {
 /// Where a rank is. Written by its host thread (relaxed atomics), read by its communication thread and by signal handlers.
 struct Progress {
     std::atomic<std::int64_t> step{0};
-    std::atomic<std::int64_t> op{-1};             // position in program order of the op the host thread is in
-    std::atomic<std::int64_t> collectives{0};     // collectives the host thread has issued
-    std::atomic<std::int64_t> collective_op{-1};  // op of the oldest unfinished collective, -1 = none
+    std::atomic<std::int64_t> op{-1};            // position in program order of the op the host thread is in
+    std::atomic<std::int64_t> collectives{0};    // collectives the host thread has issued
+    std::atomic<std::int64_t> collective_op{-1}; // op of the oldest unfinished collective, -1 = none
 };
 
 struct PeerStatus {
     int rank = 0;
-    bool answered = false;                        // false: stopped, dead, or too busy to answer within the patience
+    bool answered = false; // false: stopped, dead, or too busy to answer within the patience
     std::int64_t step = 0, op = -1, collectives = 0, collective_op = -1;
 };
 
@@ -43,4 +43,4 @@ public:
     virtual void announce_abort(const AbortNotice& notice) = 0;
 };
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

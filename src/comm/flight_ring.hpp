@@ -45,7 +45,7 @@ private:
         Flight flight;
         bool spent = true;
     };
-    static constexpr std::size_t kInitialSlots = 16;   // a power of two
+    static constexpr std::size_t kInitialSlots = 16; // a power of two
 
     void grow() {
         std::vector<Slot> larger(slots_.size() * 2);
@@ -58,4 +58,4 @@ private:
     std::uint64_t begin_ = 0, end_ = 0;
 };
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

@@ -13,4 +13,4 @@ bool launched_by_mpi() {
     return tasks && std::strtol(tasks, nullptr, 10) > 1;
 }
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

@@ -8,4 +8,4 @@ namespace zerosim::comm {
 /// Variables of Open MPI's mpirun, of PMI and PMIx (MPICH's hydra, srun --mpi=...), and of a Slurm step of several tasks.
 [[nodiscard]] bool launched_by_mpi();
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

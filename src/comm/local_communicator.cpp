@@ -30,13 +30,14 @@ struct alignas(64) Published {
 constexpr std::uint64_t kSlots = 64;
 
 struct alignas(64) Endpoint {
-    std::atomic<bool> transferring{false};   // reads peers' buffers right now
+    std::atomic<bool> transferring{false}; // reads peers' buffers right now
 };
 
-}  // namespace
+} // namespace
 
 struct LocalGroup {
-    explicit LocalGroup(int n) : ranks(n), published(static_cast<std::size_t>(n) * kSlots), endpoints(static_cast<std::size_t>(n)) {}
+    explicit LocalGroup(int n)
+        : ranks(n), published(static_cast<std::size_t>(n) * kSlots), endpoints(static_cast<std::size_t>(n)) {}
     [[nodiscard]] Published& slot(int rank, std::uint64_t sequence) {
         return published[static_cast<std::size_t>(rank) * kSlots + sequence % kSlots];
     }
@@ -44,7 +45,7 @@ struct LocalGroup {
     int ranks;
     std::vector<Published> published;
     std::vector<Endpoint> endpoints;
-    std::atomic<bool> abandoned{false};   // a member has left with collectives in flight: nobody may read its buffers
+    std::atomic<bool> abandoned{false}; // a member has left with collectives in flight: nobody may read its buffers
 };
 
 namespace {
@@ -53,7 +54,7 @@ struct Flight {
     enum class State : std::uint8_t { queued, posted, summed, finished, complete };
     CollectiveCall call;
     State state = State::queued;
-    int peers = 0;   // peers seen to have reached the stage waited for
+    int peers = 0; // peers seen to have reached the stage waited for
 };
 
 /// Marks the rank as reading peers' buffers. Pairs with abandon(): either sees the other (sequentially consistent).
@@ -101,7 +102,7 @@ private:
     std::shared_ptr<LocalGroup> group_;
     int rank_;
     FlightRing<Flight> ring_;
-    std::uint64_t incomplete_ = 0;   // the oldest flight that is not complete
+    std::uint64_t incomplete_ = 0; // the oldest flight that is not complete
     std::vector<const void*> sources_;
 };
 
@@ -127,7 +128,8 @@ bool LocalCommunicator::test(Ticket ticket) {
         if (i == incomplete_ && ring_[i].state == Flight::State::complete) ++incomplete_;
     }
     if (ring_[asked].state != Flight::State::complete) {
-        if (group_->abandoned.load(std::memory_order_relaxed)) throw EnvironmentError("a rank left its group with a collective in flight");
+        if (group_->abandoned.load(std::memory_order_relaxed))
+            throw EnvironmentError("a rank left its group with a collective in flight");
         return false;
     }
     ring_.spend(asked);
@@ -180,14 +182,19 @@ void LocalCommunicator::advance(Flight& flight, std::uint64_t sequence) {
         reach(flight, sequence, finished, Flight::State::finished);
     }
     // Only when every peer has read this rank's buffers may their owner use them again.
-    if (flight.state == Flight::State::finished && all_reached(flight, sequence, finished)) flight.state = Flight::State::complete;
+    if (flight.state == Flight::State::finished && all_reached(flight, sequence, finished))
+        flight.state = Flight::State::complete;
 }
 
-void LocalCommunicator::check_same(const CollectiveCall& mine, const CollectiveCall& theirs, int peer, std::uint64_t sequence) const {
-    if (mine.kind == theirs.kind && mine.dtype == theirs.dtype && mine.count == theirs.count && mine.root == theirs.root) [[likely]] return;
-    throw BugError(fmt::format("collective {} of the group differs: rank {} has {} of {} {}, root {}; rank {} has {} of {} {}, root {}",
-                               sequence, rank_, name(mine.kind), mine.count, name(mine.dtype), mine.root, peer, name(theirs.kind),
-                               theirs.count, name(theirs.dtype), theirs.root));
+void LocalCommunicator::check_same(const CollectiveCall& mine, const CollectiveCall& theirs, int peer,
+                                   std::uint64_t sequence) const {
+    if (mine.kind == theirs.kind && mine.dtype == theirs.dtype && mine.count == theirs.count && mine.root == theirs.root)
+        [[likely]]
+        return;
+    throw BugError(
+        fmt::format("collective {} of the group differs: rank {} has {} of {} {}, root {}; rank {} has {} of {} {}, root {}",
+                    sequence, rank_, name(mine.kind), mine.count, name(mine.dtype), mine.root, peer, name(theirs.kind),
+                    theirs.count, name(theirs.dtype), theirs.root));
 }
 
 /// This rank's part of the first stage: everything, except that an all-reduce leaves the others' chunks to collect_chunks.
@@ -200,7 +207,7 @@ void LocalCommunicator::transfer(const CollectiveCall& call, std::uint64_t seque
         case CollectiveKind::all_gather:
         case CollectiveKind::all_to_all:
             for (int i = 0; i < size(); ++i) {
-                const int peer = (rank_ + i) % size();   // ranks start at different peers: their reads spread over the buffers
+                const int peer = (rank_ + i) % size(); // ranks start at different peers: their reads spread over the buffers
                 const std::int64_t offset = call.kind == CollectiveKind::all_to_all ? rank_ * slice : 0;
                 copy_bytes(receive + peer * slice, bytes(group_->slot(peer, sequence).call.send) + offset, slice);
             }
@@ -208,8 +215,7 @@ void LocalCommunicator::transfer(const CollectiveCall& call, std::uint64_t seque
         case CollectiveKind::broadcast:
             if (receive) copy_bytes(receive, bytes(group_->slot(call.root, sequence).call.send), slice);
             return;
-        case CollectiveKind::reduce_scatter:
-            return sum_slice(call, sequence, rank_ * call.count, call.count, receive);
+        case CollectiveKind::reduce_scatter: return sum_slice(call, sequence, rank_ * call.count, call.count, receive);
         case CollectiveKind::all_reduce: {
             const std::int64_t chunk = (call.count + size() - 1) / size();
             const std::int64_t begin = std::min(rank_ * chunk, call.count);
@@ -219,7 +225,8 @@ void LocalCommunicator::transfer(const CollectiveCall& call, std::uint64_t seque
     }
 }
 
-void LocalCommunicator::sum_slice(const CollectiveCall& call, std::uint64_t sequence, std::int64_t begin, std::int64_t count, std::byte* out) {
+void LocalCommunicator::sum_slice(const CollectiveCall& call, std::uint64_t sequence, std::int64_t begin, std::int64_t count,
+                                  std::byte* out) {
     for (int peer = 0; peer < size(); ++peer)
         sources_[static_cast<std::size_t>(peer)] = bytes(group_->slot(peer, sequence).call.send) + begin * size_of(call.dtype);
     rank_order_sum(call.dtype, sources_, out, count);
@@ -234,11 +241,12 @@ void LocalCommunicator::collect_chunks(const CollectiveCall& call, std::uint64_t
         const std::int64_t begin = std::min(peer * chunk, call.count);
         const std::int64_t count = std::min(chunk, call.count - begin);
         const std::int64_t offset = begin * size_of(call.dtype);
-        copy_bytes(bytes(call.receive) + offset, bytes(group_->slot(peer, sequence).call.receive) + offset, count * size_of(call.dtype));
+        copy_bytes(bytes(call.receive) + offset, bytes(group_->slot(peer, sequence).call.receive) + offset,
+                   count * size_of(call.dtype));
     }
 }
 
-}  // namespace
+} // namespace
 
 LocalWorld::LocalWorld(int ranks) : ranks_(ranks) {
     check(ranks > 0, "a world has at least one rank");
@@ -256,4 +264,4 @@ std::unique_ptr<ControlChannel> LocalWorld::control(int rank) const {
     return make_local_control(control_, rank);
 }
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

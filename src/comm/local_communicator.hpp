@@ -28,4 +28,4 @@ private:
     std::shared_ptr<LocalControlGroup> control_;
 };
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

@@ -21,15 +21,15 @@ struct Failure {
     AbortNotice notice;
 };
 
-}  // namespace
+} // namespace
 
 struct LocalControlGroup {
     explicit LocalControlGroup(int n)
         : ranks(static_cast<std::size_t>(n)), queries(ranks), answers(ranks * ranks), failures(ranks) {}
     std::size_t ranks;
-    alignas(64) std::atomic<std::uint64_t> news{0};   // grows with every question and failure: serving without news is one load
-    std::vector<std::atomic<std::uint64_t>> queries;  // by asker: the number of its latest question
-    std::vector<Answer> answers;                      // by answerer * ranks + asker
+    alignas(64) std::atomic<std::uint64_t> news{0};  // grows with every question and failure: serving without news is one load
+    std::vector<std::atomic<std::uint64_t>> queries; // by asker: the number of its latest question
+    std::vector<Answer> answers;                     // by answerer * ranks + asker
     std::vector<Failure> failures;
 };
 
@@ -48,7 +48,7 @@ public:
             const Failure& failure = group_->failures[peer];
             if (peer == rank_ || reported_[peer] || !failure.announced.load(std::memory_order_acquire)) continue;
             reported_[peer] = true;
-            return failure.notice;   // `seen_` stays: there may be more
+            return failure.notice; // `seen_` stays: there may be more
         }
         seen_ = news;
         return std::nullopt;
@@ -68,7 +68,7 @@ public:
 
     void announce_abort(const AbortNotice& notice) override {
         Failure& failure = group_->failures[rank_];
-        if (failure.claimed.exchange(true)) return;   // the first reason is the one that matters
+        if (failure.claimed.exchange(true)) return; // the first reason is the one that matters
         failure.notice = notice;
         failure.announced.store(true, std::memory_order_release);
         group_->news.fetch_add(1, std::memory_order_release);
@@ -101,8 +101,12 @@ private:
             PeerStatus status{.rank = static_cast<int>(peer)};
             const Answer& in = answer_of(peer);
             if (in.query.load(std::memory_order_acquire) >= number) {
-                status = {static_cast<int>(peer), true, in.step.load(std::memory_order_relaxed), in.op.load(std::memory_order_relaxed),
-                          in.collectives.load(std::memory_order_relaxed), in.collective_op.load(std::memory_order_relaxed)};
+                status = {static_cast<int>(peer),
+                          true,
+                          in.step.load(std::memory_order_relaxed),
+                          in.op.load(std::memory_order_relaxed),
+                          in.collectives.load(std::memory_order_relaxed),
+                          in.collective_op.load(std::memory_order_relaxed)};
             }
             all.push_back(status);
         }
@@ -112,11 +116,11 @@ private:
     std::shared_ptr<LocalControlGroup> group_;
     std::size_t rank_;
     std::uint64_t seen_ = 0;
-    std::vector<std::uint64_t> answered_;   // by asker: the number of the last question answered
-    std::vector<bool> reported_;            // failures already returned
+    std::vector<std::uint64_t> answered_; // by asker: the number of the last question answered
+    std::vector<bool> reported_;          // failures already returned
 };
 
-}  // namespace
+} // namespace
 
 std::shared_ptr<LocalControlGroup> make_local_control_group(int ranks) { return std::make_shared<LocalControlGroup>(ranks); }
 
@@ -124,4 +128,4 @@ std::unique_ptr<ControlChannel> make_local_control(std::shared_ptr<LocalControlG
     return std::make_unique<LocalControl>(std::move(group), rank);
 }
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

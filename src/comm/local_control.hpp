@@ -14,4 +14,4 @@ struct LocalControlGroup;
 [[nodiscard]] std::shared_ptr<LocalControlGroup> make_local_control_group(int ranks);
 [[nodiscard]] std::unique_ptr<ControlChannel> make_local_control(std::shared_ptr<LocalControlGroup> group, int rank);
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

@@ -16,7 +16,8 @@ namespace {
 void check_size(const CollectiveCall& call, int ranks) {
     const std::int64_t elements = message_bytes(call.kind, call.count, call.dtype, ranks) / size_of(call.dtype);
     if (elements > INT_MAX - ranks)
-        throw BugError(fmt::format("{} of {} elements: MPI counts at most {}; use smaller buckets", name(call.kind), elements, INT_MAX));
+        throw BugError(
+            fmt::format("{} of {} elements: MPI counts at most {}; use smaller buckets", name(call.kind), elements, INT_MAX));
 }
 
 void copy_alone(const CollectiveCall& call) {
@@ -24,11 +25,16 @@ void copy_alone(const CollectiveCall& call) {
         std::memcpy(call.receive, call.send, static_cast<std::size_t>(call.count * size_of(call.dtype)));
 }
 
-}  // namespace
+} // namespace
 
 MpiCommunicator::MpiCommunicator(MPI_Comm parent, ReductionOrder order, std::int64_t segment_bytes)
-    : direct_(MpiComm::duplicate(parent)), reductions_(MpiComm::duplicate(parent)), order_(order), segment_bytes_(segment_bytes),
-      rank_(direct_.rank()), size_(direct_.size()), sources_(static_cast<std::size_t>(size_)) {
+    : direct_(MpiComm::duplicate(parent)),
+      reductions_(MpiComm::duplicate(parent)),
+      order_(order),
+      segment_bytes_(segment_bytes),
+      rank_(direct_.rank()),
+      size_(direct_.size()),
+      sources_(static_cast<std::size_t>(size_)) {
     check(segment_bytes > 0 && segment_bytes <= kReductionSegmentBytes, "segments are as long as scratch_bytes says at most");
 }
 
@@ -50,24 +56,27 @@ Ticket MpiCommunicator::start(const CollectiveCall& call) {
     flight->request = MPI_REQUEST_NULL;
     if (size_ == 1) {
         copy_alone(call);
-    } else if (call.count > 0) {   // on all ranks alike
-        if (call.kind == CollectiveKind::all_reduce) start_all_reduce(*flight);
-        else if (call.kind == CollectiveKind::reduce_scatter) start_reduce_scatter(*flight);
-        else start_alone(*flight);
+    } else if (call.count > 0) { // on all ranks alike
+        if (call.kind == CollectiveKind::all_reduce)
+            start_all_reduce(*flight);
+        else if (call.kind == CollectiveKind::reduce_scatter)
+            start_reduce_scatter(*flight);
+        else
+            start_alone(*flight);
     }
     return ticket;
 }
 
 bool MpiCommunicator::test(Ticket ticket) {
     const std::uint64_t asked = ring_.sequence(ticket);
-    bool may_start = true;   // every earlier reduction has started all of its MPI collectives
+    bool may_start = true; // every earlier reduction has started all of its MPI collectives
     for (std::uint64_t i = incomplete_; i != ring_.end(); ++i) {
         Flight& flight = ring_[i];
         if (!flight.complete && flight.reduces) {
-            if (may_start) flight.reduction.advance();   // peers may wait for its next segment, whatever is asked for here
+            if (may_start) flight.reduction.advance(); // peers may wait for its next segment, whatever is asked for here
             may_start = may_start && flight.reduction.all_started();
         }
-        if (!flight.complete && i == asked) advance(flight);   // the data of the others is moved by MPI itself
+        if (!flight.complete && i == asked) advance(flight); // the data of the others is moved by MPI itself
         if (i == incomplete_ && flight.complete) ++incomplete_;
     }
     if (!ring_[asked].complete) return false;
@@ -93,15 +102,17 @@ void MpiCommunicator::start_alone(Flight& flight) {
     const MPI_Datatype type = mpi_type(call.dtype);
     if (call.kind == CollectiveKind::all_gather) {
         const std::byte* own = static_cast<const std::byte*>(call.receive) + rank_ * call.count * size_of(call.dtype);
-        check_mpi(MPI_Iallgather(call.send == own ? MPI_IN_PLACE : call.send, count, type, call.receive, count, type, direct_.get(),
-                                 &flight.request), "MPI_Iallgather");
+        check_mpi(MPI_Iallgather(call.send == own ? MPI_IN_PLACE : call.send, count, type, call.receive, count, type,
+                                 direct_.get(), &flight.request),
+                  "MPI_Iallgather");
     } else if (call.kind == CollectiveKind::all_to_all) {
-        check_mpi(MPI_Ialltoall(call.send, count, type, call.receive, count, type, direct_.get(), &flight.request), "MPI_Ialltoall");
+        check_mpi(MPI_Ialltoall(call.send, count, type, call.receive, count, type, direct_.get(), &flight.request),
+                  "MPI_Ialltoall");
     } else {
         void* buffer = call.receive;
         if (rank_ == call.root) {
             copy_alone(call);
-            buffer = const_cast<void*>(call.send);   // MPI_Ibcast only reads the root's buffer
+            buffer = const_cast<void*>(call.send); // MPI_Ibcast only reads the root's buffer
         }
         check_mpi(MPI_Ibcast(buffer, count, type, call.root, direct_.get(), &flight.request), "MPI_Ibcast");
     }
@@ -110,9 +121,10 @@ void MpiCommunicator::start_alone(Flight& flight) {
 void MpiCommunicator::start_reduce_scatter(Flight& flight) {
     const CollectiveCall& call = flight.call;
     const bool in_place = call.receive == static_cast<const std::byte*>(call.send) + rank_ * call.count * size_of(call.dtype);
-    if (!library_sums(call.dtype) || in_place) return start_reduction(flight);   // MPI's in place means another slice
+    if (!library_sums(call.dtype) || in_place) return start_reduction(flight); // MPI's in place means another slice
     check_mpi(MPI_Ireduce_scatter_block(call.send, call.receive, static_cast<int>(call.count), mpi_type(call.dtype), MPI_SUM,
-                                        direct_.get(), &flight.request), "MPI_Ireduce_scatter_block");
+                                        direct_.get(), &flight.request),
+              "MPI_Ireduce_scatter_block");
 }
 
 void MpiCommunicator::start_all_reduce(Flight& flight) {
@@ -120,7 +132,8 @@ void MpiCommunicator::start_all_reduce(Flight& flight) {
     if (library_sums(call.dtype)) {
         const void* send = call.send == call.receive ? MPI_IN_PLACE : call.send;
         check_mpi(MPI_Iallreduce(send, call.receive, static_cast<int>(call.count), mpi_type(call.dtype), MPI_SUM, direct_.get(),
-                                 &flight.request), "MPI_Iallreduce");
+                                 &flight.request),
+                  "MPI_Iallreduce");
     } else if (size_ * call.count * size_of(call.dtype) <= kGatheredReductionBytes) {
         start_gathered(flight);
     } else {
@@ -132,7 +145,7 @@ void MpiCommunicator::start_reduction(Flight& flight) {
     flight.reduces = true;
     flight.reduction.begin(flight.call, reductions_.get(), rank_, size_, segment_bytes_);
     for (std::uint64_t i = incomplete_; i + 1 != ring_.end(); ++i)
-        if (!ring_[i].complete && ring_[i].reduces && !ring_[i].reduction.all_started()) return;   // its turn comes in test()
+        if (!ring_[i].complete && ring_[i].reduces && !ring_[i].reduction.all_started()) return; // its turn comes in test()
     flight.reduction.start_first();
 }
 
@@ -142,7 +155,8 @@ void MpiCommunicator::start_gathered(Flight& flight) {
     const MPI_Datatype type = mpi_type(call.dtype);
     flight.gathered = true;
     flight.gather.resize(static_cast<std::size_t>(size_ * call.count * size_of(call.dtype)));
-    check_mpi(MPI_Iallgather(call.send, count, type, flight.gather.data(), count, type, direct_.get(), &flight.request), "MPI_Iallgather");
+    check_mpi(MPI_Iallgather(call.send, count, type, flight.gather.data(), count, type, direct_.get(), &flight.request),
+              "MPI_Iallgather");
 }
 
 void MpiCommunicator::sum_gathered(Flight& flight) {
@@ -152,4 +166,4 @@ void MpiCommunicator::sum_gathered(Flight& flight) {
     rank_order_sum(call.dtype, sources_, call.receive, call.count);
 }
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

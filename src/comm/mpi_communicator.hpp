@@ -37,11 +37,11 @@ private:
     struct Flight {
         CollectiveCall call;
         bool complete = true;
-        bool reduces = false;              // by `reduction`
-        bool gathered = false;             // a small all-reduce
+        bool reduces = false;  // by `reduction`
+        bool gathered = false; // a small all-reduce
         MPI_Request request = MPI_REQUEST_NULL;
         MpiReduction reduction;
-        std::vector<std::byte> gather;     // a small all-reduce's contributions
+        std::vector<std::byte> gather; // a small all-reduce's contributions
     };
 
     void start_alone(Flight& flight);
@@ -60,8 +60,8 @@ private:
     std::int64_t segment_bytes_;
     int rank_, size_;
     FlightRing<Flight> ring_;
-    std::uint64_t incomplete_ = 0;         // the oldest flight that is not complete
+    std::uint64_t incomplete_ = 0; // the oldest flight that is not complete
     std::vector<const void*> sources_;
 };
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

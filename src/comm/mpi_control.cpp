@@ -14,7 +14,7 @@ struct ControlMessage {
     enum Type : std::int32_t { query, answer, abort };
     std::int32_t type = query;
     std::int32_t code = 0;
-    std::int64_t question = 0;      // of the asker: late answers to an older one are told apart
+    std::int64_t question = 0; // of the asker: late answers to an older one are told apart
     std::int64_t step = 0, op = -1, collectives = 0, collective_op = -1;
     std::int32_t length = 0;
     std::array<char, 1024> reason{};
@@ -31,7 +31,7 @@ constexpr std::chrono::microseconds kLookInterval{200};
     return static_cast<int>(offsetof(ControlMessage, reason)) + message.length;
 }
 
-}  // namespace
+} // namespace
 
 MpiControl::MpiControl(MPI_Comm parent)
     : comm_(MpiComm::duplicate(parent)), rank_(comm_.rank()), size_(comm_.size()), answers_(static_cast<std::size_t>(size_)) {}
@@ -43,7 +43,7 @@ MpiControl::~MpiControl() {
         int done = 0;
         if (MPI_Test(&sending.request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && done) continue;
         (void)MPI_Request_free(&sending.request);
-        (void)sending.message.release();   // MPI may still read it
+        (void)sending.message.release(); // MPI may still read it
     }
 }
 
@@ -70,7 +70,8 @@ std::vector<PeerStatus> MpiControl::query(const Progress& mine, std::chrono::mil
     }
     const auto deadline = std::chrono::steady_clock::now() + patience;
     const auto missing = [&] {
-        return std::any_of(answers_.begin(), answers_.end(), [&](const PeerStatus& peer) { return peer.rank != rank_ && !peer.answered; });
+        return std::any_of(answers_.begin(), answers_.end(),
+                           [&](const PeerStatus& peer) { return peer.rank != rank_ && !peer.answered; });
     };
     Backoff backoff;
     while (missing() && std::chrono::steady_clock::now() < deadline) {
@@ -83,7 +84,7 @@ std::vector<PeerStatus> MpiControl::query(const Progress& mine, std::chrono::mil
 }
 
 void MpiControl::announce_abort(const AbortNotice& notice) {
-    if (std::exchange(announced_, true)) return;   // the first reason is the one that matters
+    if (std::exchange(announced_, true)) return; // the first reason is the one that matters
     for (int peer = 0; peer < size_; ++peer) {
         if (peer == rank_) continue;
         auto message = std::make_unique<ControlMessage>();
@@ -98,7 +99,8 @@ void MpiControl::announce_abort(const AbortNotice& notice) {
 void MpiControl::send(int peer, std::unique_ptr<ControlMessage> message) {
     drop_sent();
     Sending& sending = sending_.emplace_back(Sending{std::move(message), MPI_REQUEST_NULL});
-    check_mpi(MPI_Isend(sending.message.get(), wire_bytes(*sending.message), MPI_BYTE, peer, kTag, comm_.get(), &sending.request), "MPI_Isend");
+    check_mpi(MPI_Isend(sending.message.get(), wire_bytes(*sending.message), MPI_BYTE, peer, kTag, comm_.get(), &sending.request),
+              "MPI_Isend");
 }
 
 void MpiControl::drop_sent() {
@@ -116,7 +118,8 @@ void MpiControl::receive_all(const Progress& mine) {
         check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, kTag, comm_.get(), &arrived, &status), "MPI_Iprobe");
         if (!arrived) return;
         ControlMessage message;
-        check_mpi(MPI_Recv(&message, sizeof message, MPI_BYTE, status.MPI_SOURCE, kTag, comm_.get(), MPI_STATUS_IGNORE), "MPI_Recv");
+        check_mpi(MPI_Recv(&message, sizeof message, MPI_BYTE, status.MPI_SOURCE, kTag, comm_.get(), MPI_STATUS_IGNORE),
+                  "MPI_Recv");
         handle(message, status.MPI_SOURCE, mine);
     }
 }
@@ -135,12 +138,14 @@ void MpiControl::handle(const ControlMessage& message, int peer, const Progress&
         }
         case ControlMessage::answer:
             if (message.question != question_) return;
-            answers_[static_cast<std::size_t>(peer)] = {peer, true, message.step, message.op, message.collectives, message.collective_op};
+            answers_[static_cast<std::size_t>(peer)] = {
+                peer, true, message.step, message.op, message.collectives, message.collective_op};
             return;
         case ControlMessage::abort:
-            notices_.push_back({peer, message.code, std::string(message.reason.data(), static_cast<std::size_t>(message.length))});
+            notices_.push_back(
+                {peer, message.code, std::string(message.reason.data(), static_cast<std::size_t>(message.length))});
             return;
     }
 }
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

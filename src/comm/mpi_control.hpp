@@ -40,11 +40,11 @@ private:
     MpiComm comm_;
     int rank_, size_;
     std::deque<Sending> sending_;
-    std::deque<AbortNotice> notices_;       // received, not yet returned
-    std::vector<PeerStatus> answers_;       // to the question `question_`, by rank
+    std::deque<AbortNotice> notices_; // received, not yet returned
+    std::vector<PeerStatus> answers_; // to the question `question_`, by rank
     std::int64_t question_ = 0;
     bool announced_ = false;
     std::chrono::steady_clock::time_point next_look_{};
 };
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

@@ -10,11 +10,13 @@
 namespace zerosim::comm {
 
 void check_mpi(int code, const char* function) {
-    if (code == MPI_SUCCESS) [[likely]] return;
+    if (code == MPI_SUCCESS) [[likely]]
+        return;
     std::array<char, MPI_MAX_ERROR_STRING> text{};
     int length = 0;
     if (MPI_Error_string(code, text.data(), &length) != MPI_SUCCESS) length = 0;
-    throw EnvironmentError(fmt::format("{} failed: {}", function, std::string_view(text.data(), static_cast<std::size_t>(length))));
+    throw EnvironmentError(
+        fmt::format("{} failed: {}", function, std::string_view(text.data(), static_cast<std::size_t>(length))));
 }
 
 MpiComm::MpiComm(MPI_Comm handle) : handle_(handle) {
@@ -51,4 +53,4 @@ int MpiComm::size() const {
     return size;
 }
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

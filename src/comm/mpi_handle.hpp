@@ -38,4 +38,4 @@ private:
     MPI_Comm handle_ = MPI_COMM_NULL;
 };
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

@@ -16,7 +16,7 @@ namespace {
     return flag != 0;
 }
 
-}  // namespace
+} // namespace
 
 MPI_Datatype mpi_type(DType dtype) {
     switch (dtype) {
@@ -57,7 +57,7 @@ MpiReduction::Part MpiReduction::part(std::int64_t segment, int peer) const {
 }
 
 std::int64_t MpiReduction::scratch_offset(std::int64_t segment, int peer) const {
-    const std::int64_t index = peer < rank_ ? peer : peer - 1;   // the own part is summed from where it lies
+    const std::int64_t index = peer < rank_ ? peer : peer - 1; // the own part is summed from where it lies
     return segment % kDepth * (size_ - 1) * segment_ + index * part(segment, rank_).count;
 }
 
@@ -72,7 +72,7 @@ void MpiReduction::advance() {
     while (summed_ < segments_) {
         Slot& next = slot(summed_);
         if (!done(next.scatter)) return;
-        if (all_reduce() && !done(next.gather)) return;   // its lists are about to be used again
+        if (all_reduce() && !done(next.gather)) return; // its lists are about to be used again
         sum(summed_);
         if (all_reduce()) gather(summed_);
         ++summed_;
@@ -110,8 +110,8 @@ void MpiReduction::gather(std::int64_t segment) {
         out.gathered.push(theirs.count, theirs.begin);
     }
     const MPI_Datatype type = mpi_type(call_.dtype);
-    check_mpi(MPI_Iallgatherv(MPI_IN_PLACE, 0, type, call_.receive, out.gathered.counts.data(), out.gathered.displacements.data(), type,
-                              comm_, &out.gather),
+    check_mpi(MPI_Iallgatherv(MPI_IN_PLACE, 0, type, call_.receive, out.gathered.counts.data(), out.gathered.displacements.data(),
+                              type, comm_, &out.gather),
               "MPI_Iallgatherv");
 }
 
@@ -119,12 +119,13 @@ void MpiReduction::sum(std::int64_t segment) {
     const std::int64_t bytes = size_of(call_.dtype);
     const Part own = part(segment, rank_);
     for (int peer = 0; peer < size_; ++peer) {
-        const std::byte* from = peer == rank_ ? static_cast<const std::byte*>(call_.send) + own.begin * bytes
-                                              : static_cast<const std::byte*>(call_.scratch) + scratch_offset(segment, peer) * bytes;
+        const std::byte* from = peer == rank_
+                                    ? static_cast<const std::byte*>(call_.send) + own.begin * bytes
+                                    : static_cast<const std::byte*>(call_.scratch) + scratch_offset(segment, peer) * bytes;
         sources_[static_cast<std::size_t>(peer)] = from;
     }
     const std::int64_t to = all_reduce() ? own.begin : segment * segment_;
     rank_order_sum(call_.dtype, sources_, static_cast<std::byte*>(call_.receive) + to * bytes, own.count);
 }
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

@@ -30,9 +30,9 @@ public:
     void start_first();
 
 private:
-    static constexpr std::int64_t kDepth = 2;   // segments in flight: one moves while the other is summed
+    static constexpr std::int64_t kDepth = 2; // segments in flight: one moves while the other is summed
     struct Counts {
-        std::vector<int> counts, displacements;   // MPI wants them until the end
+        std::vector<int> counts, displacements; // MPI wants them until the end
         void clear() { counts.clear(), displacements.clear(); }
         void push(std::int64_t count, std::int64_t displacement);
     };
@@ -58,12 +58,12 @@ private:
     CollectiveCall call_;
     MPI_Comm comm_ = MPI_COMM_NULL;
     int rank_ = 0, size_ = 1;
-    std::int64_t elements_ = 0;           // of the whole message
-    std::int64_t slice_ = 0;              // of a rank; the last ones' may be shorter
-    std::int64_t segment_ = 1;            // elements of a slice moved at a time
+    std::int64_t elements_ = 0; // of the whole message
+    std::int64_t slice_ = 0;    // of a rank; the last ones' may be shorter
+    std::int64_t segment_ = 1;  // elements of a slice moved at a time
     std::int64_t segments_ = 0, scattered_ = 0, summed_ = 0;
     std::array<Slot, kDepth> slots_;
     std::vector<const void*> sources_;
 };
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

@@ -14,8 +14,10 @@ MpiSession::MpiSession() : exceptions_(std::uncaught_exceptions()) {
     int provided = MPI_THREAD_SINGLE;
     check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
     if (provided < MPI_THREAD_SERIALIZED) {
-        throw EnvironmentError(fmt::format("MPI provides thread level {} but MPI_THREAD_SERIALIZED ({}) is needed; use an MPI built "
-                                           "with thread support", provided, MPI_THREAD_SERIALIZED));
+        throw EnvironmentError(
+            fmt::format("MPI provides thread level {} but MPI_THREAD_SERIALIZED ({}) is needed; use an MPI built "
+                        "with thread support",
+                        provided, MPI_THREAD_SERIALIZED));
     }
     check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
     check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size_), "MPI_Comm_size");
@@ -31,4 +33,4 @@ void MpiSession::abort(int code) const noexcept {
     std::_Exit(code);
 }
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

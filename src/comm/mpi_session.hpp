@@ -30,4 +30,4 @@ private:
     bool abandoned_ = false;
 };
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

@@ -21,7 +21,7 @@ template <class T, std::size_t N>
 void sum_unrolled(std::span<const void* const> sources, T* out, std::int64_t count) {
     std::array<const T*, N> source;
     for (std::size_t k = 0; k < N; ++k) source[k] = static_cast<const T*>(sources[k]);
-#pragma GCC ivdep  // `out` is disjoint from a source or equal to it
+#pragma GCC ivdep // `out` is disjoint from a source or equal to it
     for (std::int64_t i = 0; i < count; ++i) {
         T sum = source[0][i];
         for (std::size_t k = 1; k < N; ++k) sum = static_cast<T>(sum + source[k][i]);
@@ -69,7 +69,7 @@ struct Bf16 {
 struct Fp16 {
     static void widen(const std::uint16_t* from, float* to, std::int64_t count) {
         std::int64_t i = 0;
-#ifdef __F16C__  // g++ 12 does not vectorise conversions of _Float16
+#ifdef __F16C__ // g++ 12 does not vectorise conversions of _Float16
         for (; i + 8 <= count; i += 8)
             _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i))));
 #endif
@@ -79,7 +79,8 @@ struct Fp16 {
         std::int64_t i = 0;
 #ifdef __F16C__
         for (; i + 8 <= count; i += 8)
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i),
+                             _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
 #endif
         for (; i < count; ++i) to[i] = float_to_fp16(from[i]);
     }
@@ -100,7 +101,7 @@ void sum_wide(std::span<const void* const> sources, void* out, std::int64_t coun
     }
 }
 
-}  // namespace
+} // namespace
 
 void rank_order_sum(DType dtype, std::span<const void* const> sources, void* out, std::int64_t count) {
     if (count == 0) return;
@@ -119,4 +120,4 @@ void rank_order_sum(DType dtype, std::span<const void* const> sources, void* out
     }
 }
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

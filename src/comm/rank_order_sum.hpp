@@ -14,4 +14,4 @@ namespace zerosim::comm {
 /// `out` may be one of the sources; otherwise nothing overlaps.
 void rank_order_sum(DType dtype, std::span<const void* const> sources, void* out, std::int64_t count);
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

@@ -19,4 +19,4 @@ Ticket RecordingCommunicator::start(const CollectiveCall& call) {
 bool RecordingCommunicator::test(Ticket ticket) { return inner_->test(ticket); }
 void RecordingCommunicator::abandon() noexcept { inner_->abandon(); }
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

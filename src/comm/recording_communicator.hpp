@@ -35,4 +35,4 @@ private:
     std::vector<RecordedCall>* log_;
 };
 
-}  // namespace zerosim::comm
+} // namespace zerosim::comm

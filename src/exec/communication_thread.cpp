@@ -21,6 +21,8 @@ constexpr std::chrono::milliseconds kWatchInterval{100}, kQueryPatience{500};
 constexpr double kOwnHangGrace = 2.0;
 /// An idle thread still serves its peers this often.
 constexpr std::chrono::milliseconds kIdleWait{5};
+/// Before it sleeps it polls this often (some 20 us): the next collective often follows at once, and a wake-up costs as much.
+constexpr int kIdlePolls = 100;
 
 }  // namespace
 
@@ -188,6 +190,7 @@ void CommunicationThread::serve() {
 
 void CommunicationThread::loop() {
     comm::Backoff backoff;
+    int idle_polls = 0;
     try {
         while (!stop_.load(std::memory_order_acquire)) {
             take_posted();
@@ -199,8 +202,10 @@ void CommunicationThread::loop() {
                 }
             serve();
             watch();
+            if (moved || pending) idle_polls = 0;
             if (moved) backoff.reset();
             else if (pending) backoff.pause();
+            else if (++idle_polls < kIdlePolls) std::this_thread::yield();
             else {
                 std::unique_lock lock(mutex_);
                 sleeping_.store(true, std::memory_order_release);

@@ -49,11 +49,13 @@ std::vector<Variant> all_gather(comm::Communicator& communicator, Buffers& b, in
     const std::ptrdiff_t own = std::ptrdiff_t{communicator.rank()} * count;
     float* whole = b.whole.data();
     return {
-        {"communicator", [=, &communicator] {
+        {"communicator",
+         [=, &communicator] {
              communicator.run({.kind = CollectiveKind::all_gather, .count = count, .send = whole + own, .receive = whole});
          }},
         {"MPI_Allgather", [=] { MPI_Allgather(MPI_IN_PLACE, count, MPI_FLOAT, whole, count, MPI_FLOAT, MPI_COMM_WORLD); }},
-        {"MPI_Iallgather", [=] {
+        {"MPI_Iallgather",
+         [=] {
              MPI_Request request;
              MPI_Iallgather(MPI_IN_PLACE, count, MPI_FLOAT, whole, count, MPI_FLOAT, MPI_COMM_WORLD, &request);
              wait(request);
@@ -65,17 +67,24 @@ std::vector<Variant> reduce_scatter(comm::Communicator& communicator, Buffers& b
     const int ranks = communicator.size();
     float *whole = b.whole.data(), *other = b.other.data(), *scratch = b.scratch.data();
     return {
-        {"communicator", [=, &communicator] {
-             communicator.run({.kind = CollectiveKind::reduce_scatter, .reduction = Reduction::sum, .count = count, .send = whole,
-                               .receive = other, .scratch = scratch});
+        {"communicator",
+         [=, &communicator] {
+             communicator.run({.kind = CollectiveKind::reduce_scatter,
+                               .reduction = Reduction::sum,
+                               .count = count,
+                               .send = whole,
+                               .receive = other,
+                               .scratch = scratch});
          }},
         {"MPI_Reduce_scatter_block", [=] { MPI_Reduce_scatter_block(whole, other, count, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD); }},
-        {"MPI_Ireduce_scatter_block", [=] {
+        {"MPI_Ireduce_scatter_block",
+         [=] {
              MPI_Request request;
              MPI_Ireduce_scatter_block(whole, other, count, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &request);
              wait(request);
          }},
-        {"MPI_Alltoall + sum", [=, &b] {
+        {"MPI_Alltoall + sum",
+         [=, &b] {
              MPI_Alltoall(whole, count, MPI_FLOAT, scratch, count, MPI_FLOAT, MPI_COMM_WORLD);
              sum_slices(b, ranks, other, count);
          }},
@@ -87,17 +96,24 @@ std::vector<Variant> all_reduce(comm::Communicator& communicator, Buffers& b, in
     const std::ptrdiff_t own = std::ptrdiff_t{communicator.rank()} * chunk;
     float *whole = b.whole.data(), *other = b.other.data(), *scratch = b.scratch.data();
     return {
-        {"communicator", [=, &communicator] {
-             communicator.run({.kind = CollectiveKind::all_reduce, .reduction = Reduction::sum, .count = count, .send = whole,
-                               .receive = other, .scratch = scratch});
+        {"communicator",
+         [=, &communicator] {
+             communicator.run({.kind = CollectiveKind::all_reduce,
+                               .reduction = Reduction::sum,
+                               .count = count,
+                               .send = whole,
+                               .receive = other,
+                               .scratch = scratch});
          }},
         {"MPI_Allreduce", [=] { MPI_Allreduce(whole, other, count, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD); }},
-        {"MPI_Iallreduce", [=] {
+        {"MPI_Iallreduce",
+         [=] {
              MPI_Request request;
              MPI_Iallreduce(whole, other, count, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &request);
              wait(request);
          }},
-        {"MPI_Alltoall + sum + MPI_Allgather", [=, &b] {
+        {"MPI_Alltoall + sum + MPI_Allgather",
+         [=, &b] {
              MPI_Alltoall(whole, chunk, MPI_FLOAT, scratch, chunk, MPI_FLOAT, MPI_COMM_WORLD);
              sum_slices(b, ranks, other + own, chunk);
              MPI_Allgather(MPI_IN_PLACE, chunk, MPI_FLOAT, other, chunk, MPI_FLOAT, MPI_COMM_WORLD);
@@ -107,7 +123,7 @@ std::vector<Variant> all_reduce(comm::Communicator& communicator, Buffers& b, in
 
 /// Fills in the variants' times: the slowest rank's, the same on every rank.
 void measure(std::vector<Variant>& variants, int repeats) {
-    for (int repeat = -2; repeat < repeats; ++repeat) {   // two to warm up
+    for (int repeat = -2; repeat < repeats; ++repeat) { // two to warm up
         for (std::size_t i = 0; i < variants.size(); ++i) {
             Variant& variant = variants[(i + static_cast<std::size_t>(repeat + 2)) % variants.size()];
             MPI_Barrier(MPI_COMM_WORLD);
@@ -126,17 +142,20 @@ void report(const char* kind, double mib, const std::vector<Variant>& variants) 
     for (std::size_t i = 2; i < variants.size(); ++i)
         if (median(variants[i].seconds) < median(variants[best].seconds)) best = i;
     std::string others;
-    for (std::size_t i = 1; i < variants.size(); ++i) others += fmt::format("  {} {:.3f}", variants[i].name, 1e3 * median(variants[i].seconds));
-    fmt::print("{:<15}{:>6.2f} {:>10.3f} {:>10.3f} {:>7.1f} %  {:<36}{}\n", kind, mib, 1e3 * own, 1e3 * median(variants[best].seconds),
-               100 * median(variants[best].seconds) / own, variants[best].name, others);
+    for (std::size_t i = 1; i < variants.size(); ++i)
+        others += fmt::format("  {} {:.3f}", variants[i].name, 1e3 * median(variants[i].seconds));
+    fmt::print("{:<15}{:>6.2f} {:>10.3f} {:>10.3f} {:>7.1f} %  {:<36}{}\n", kind, mib, 1e3 * own,
+               1e3 * median(variants[best].seconds), 100 * median(variants[best].seconds) / own, variants[best].name, others);
     std::fflush(stdout);
 }
 
 void benchmark(const comm::MpiSession& session, int repeats, const std::vector<double>& sizes) {
     comm::MpiCommunicator communicator(MPI_COMM_WORLD, comm::ReductionOrder::rank);
     if (session.rank() == 0) {
-        fmt::print("# {} ranks, fp32, medians of {} interleaved repeats, milliseconds; ratio = best raw / communicator\n", session.size(), repeats);
-        fmt::print("# {:<13}{:>6} {:>10} {:>10} {:>9}  {:<36}  all raw\n", "kind", "MiB", "own ms", "best ms", "ratio", "best raw");
+        fmt::print("# {} ranks, fp32, medians of {} interleaved repeats, milliseconds; ratio = best raw / communicator\n",
+                   session.size(), repeats);
+        fmt::print("# {:<13}{:>6} {:>10} {:>10} {:>9}  {:<36}  all raw\n", "kind", "MiB", "own ms", "best ms", "ratio",
+                   "best raw");
     }
     for (const double mib : sizes) {
         const int ranks = session.size();
@@ -153,7 +172,7 @@ void benchmark(const comm::MpiSession& session, int repeats, const std::vector<d
     }
 }
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) {
     const comm::MpiSession session;

@@ -23,5 +23,5 @@ struct LocalWithControl {
 INSTANTIATE_TYPED_TEST_SUITE_P(Local, CommunicatorContract, Local);
 INSTANTIATE_TYPED_TEST_SUITE_P(Local, ControlContract, LocalWithControl);
 
-}  // namespace
-}  // namespace zerosim::comm::contract
+} // namespace
+} // namespace zerosim::comm::contract

@@ -33,8 +33,9 @@ protected:
     }
 };
 
-inline constexpr CollectiveKind kKinds[] = {CollectiveKind::all_reduce, CollectiveKind::all_gather, CollectiveKind::reduce_scatter,
-                                            CollectiveKind::broadcast, CollectiveKind::all_to_all};
+inline constexpr CollectiveKind kKinds[] = {CollectiveKind::all_reduce, CollectiveKind::all_gather,
+                                            CollectiveKind::reduce_scatter, CollectiveKind::broadcast,
+                                            CollectiveKind::all_to_all};
 inline constexpr DType kTypes[] = {DType::fp32, DType::bf16, DType::fp16, DType::fp64, DType::int32, DType::int64, DType::uint8};
 
 TYPED_TEST_SUITE_P(CommunicatorContract);
@@ -90,7 +91,8 @@ TYPED_TEST_P(CommunicatorContract, ManyInFlightInAnyOrderOfTesting) {
         for (int i = 0; i < 150; ++i) {
             const bool in_place = i % 3 == 0 && kKinds[i % 5] != CollectiveKind::all_to_all;
             exchanges.push_back(std::make_unique<Exchange>(communicator, kKinds[i % 5], i % 2 ? DType::fp32 : DType::bf16,
-                                                           i * 7 % 40 * (i % 4 == 0 ? 100 : 1), in_place, i % communicator.size()));
+                                                           i * 7 % 40 * (i % 4 == 0 ? 100 : 1), in_place,
+                                                           i % communicator.size()));
             tickets.push_back(communicator.start(exchanges.back()->call()));
             if (i % 50 == 49 && communicator.rank() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
         }
@@ -139,11 +141,14 @@ TYPED_TEST_P(CommunicatorContract, SpentTicketsAndSenselessCallsAreBugs) {
 
 TYPED_TEST_P(CommunicatorContract, BlobsOfAnyLength) {
     this->on_every_size([](Communicator& communicator) {
-        const auto blob = [](int rank, std::size_t base) { return std::string(base * static_cast<std::size_t>(rank), static_cast<char>('a' + rank)); };
+        const auto blob = [](int rank, std::size_t base) {
+            return std::string(base * static_cast<std::size_t>(rank), static_cast<char>('a' + rank));
+        };
         for (const std::size_t base : {std::size_t{0}, std::size_t{1}, std::size_t{1000}, std::size_t{700001}}) {
             const std::vector<std::string> all = all_gather_bytes(communicator, blob(communicator.rank(), base));
             ASSERT_EQ(static_cast<int>(all.size()), communicator.size());
-            for (int rank = 0; rank < communicator.size(); ++rank) EXPECT_TRUE(all[static_cast<std::size_t>(rank)] == blob(rank, base));
+            for (int rank = 0; rank < communicator.size(); ++rank)
+                EXPECT_TRUE(all[static_cast<std::size_t>(rank)] == blob(rank, base));
             const int root = communicator.size() - 1;
             const std::string own = communicator.rank() == root ? blob(root, base) + "end" : "not this";
             EXPECT_TRUE(broadcast_bytes(communicator, own, root) == blob(root, base) + "end");
@@ -151,8 +156,8 @@ TYPED_TEST_P(CommunicatorContract, BlobsOfAnyLength) {
     });
 }
 
-REGISTER_TYPED_TEST_SUITE_P(CommunicatorContract, EveryKindTypeAndCountIsExact, LargeCountsAreExact, ReductionsOfManySegmentsAreExact,
-                            ManyInFlightInAnyOrderOfTesting, RepeatedUseKeepsWorking, SpentTicketsAndSenselessCallsAreBugs,
-                            BlobsOfAnyLength);
+REGISTER_TYPED_TEST_SUITE_P(CommunicatorContract, EveryKindTypeAndCountIsExact, LargeCountsAreExact,
+                            ReductionsOfManySegmentsAreExact, ManyInFlightInAnyOrderOfTesting, RepeatedUseKeepsWorking,
+                            SpentTicketsAndSenselessCallsAreBugs, BlobsOfAnyLength);
 
-}  // namespace zerosim::comm::contract
+} // namespace zerosim::comm::contract

@@ -70,7 +70,8 @@ inline void store_sum(std::byte* to, DType dtype, int ranks, std::int64_t index)
 /// Bytes between guards that must survive.
 class Guarded {
 public:
-    explicit Guarded(std::int64_t bytes) : bytes_(static_cast<std::size_t>(bytes)), storage_(bytes_ + 2 * kGuard, std::byte{0xA5}) {}
+    explicit Guarded(std::int64_t bytes)
+        : bytes_(static_cast<std::size_t>(bytes)), storage_(bytes_ + 2 * kGuard, std::byte{0xA5}) {}
     [[nodiscard]] std::byte* data() { return storage_.data() + kGuard; }
     [[nodiscard]] bool intact() const {
         for (std::size_t i = 0; i < kGuard; ++i)
@@ -88,16 +89,29 @@ private:
 class Exchange {
 public:
     Exchange(const Communicator& communicator, CollectiveKind kind, DType dtype, std::int64_t count, bool in_place, int root)
-        : kind_(kind), dtype_(dtype), count_(count), ranks_(communicator.size()), rank_(communicator.rank()), root_(root),
-          in_place_(in_place), send_(send_elements() * size_of(dtype)), receive_(receive_elements() * size_of(dtype)),
+        : kind_(kind),
+          dtype_(dtype),
+          count_(count),
+          ranks_(communicator.size()),
+          rank_(communicator.rank()),
+          root_(root),
+          in_place_(in_place),
+          send_(send_elements() * size_of(dtype)),
+          receive_(receive_elements() * size_of(dtype)),
           scratch_(scratch_bytes(kind, count, dtype, ranks_)) {
         for (std::int64_t i = 0; i < send_elements(); ++i) store(send_address() + i * size_of(dtype_), dtype_, rank_, i);
     }
 
     [[nodiscard]] CollectiveCall call() {
         const bool sums = kind_ == CollectiveKind::all_reduce || kind_ == CollectiveKind::reduce_scatter;
-        return {.kind = kind_, .reduction = sums ? Reduction::sum : Reduction::none, .dtype = dtype_, .count = count_, .root = root_,
-                .send = send_address(), .receive = receive_address(), .scratch = scratch_.data()};
+        return {.kind = kind_,
+                .reduction = sums ? Reduction::sum : Reduction::none,
+                .dtype = dtype_,
+                .count = count_,
+                .root = root_,
+                .send = send_address(),
+                .receive = receive_address(),
+                .scratch = scratch_.data()};
     }
 
     void expect_exact() {
@@ -159,4 +173,4 @@ private:
     Guarded send_, receive_, scratch_;
 };
 
-}  // namespace zerosim::comm::contract
+} // namespace zerosim::comm::contract

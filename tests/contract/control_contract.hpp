@@ -29,8 +29,12 @@ protected:
 /// A barrier among all ranks; `between` is called while it is open.
 inline void meet(Communicator& communicator, const std::function<void()>& between) {
     std::int64_t one = 1, sum = 0;
-    const Ticket ticket = communicator.start({.kind = CollectiveKind::all_reduce, .reduction = Reduction::sum, .dtype = DType::int64,
-                                              .count = 1, .send = &one, .receive = &sum});
+    const Ticket ticket = communicator.start({.kind = CollectiveKind::all_reduce,
+                                              .reduction = Reduction::sum,
+                                              .dtype = DType::int64,
+                                              .count = 1,
+                                              .send = &one,
+                                              .receive = &sum});
     while (!communicator.test(ticket)) {
         between();
         std::this_thread::yield();
@@ -97,7 +101,7 @@ TYPED_TEST_P(ControlContract, AnAbortReachesEveryoneOnceWithItsReason) {
         Progress mine;
         if (communicator.rank() == failing) {
             control.announce_abort({failing, 4, reason});
-            control.announce_abort({failing, 70, "a consequence"});   // the first reason is the one that matters
+            control.announce_abort({failing, 70, "a consequence"}); // the first reason is the one that matters
         }
         if (communicator.rank() != failing) {
             std::optional<AbortNotice> notice;
@@ -113,4 +117,4 @@ TYPED_TEST_P(ControlContract, AnAbortReachesEveryoneOnceWithItsReason) {
 REGISTER_TYPED_TEST_SUITE_P(ControlContract, QueryFindsEveryoneWhoServesAndNamesTheSilent, QueriesOfAllAtOnceAnswerEachOther,
                             AnAbortReachesEveryoneOnceWithItsReason);
 
-}  // namespace zerosim::comm::contract
+} // namespace zerosim::comm::contract

@@ -29,4 +29,4 @@ inline void run_local(int ranks, const std::function<void(Communicator&, Control
     for (std::thread& thread : threads) thread.join();
 }
 
-}  // namespace zerosim::comm::contract
+} // namespace zerosim::comm::contract

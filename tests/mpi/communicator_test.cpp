@@ -50,11 +50,12 @@ TEST(MpiCommunicator, SumsTheSameBitsAsLocalThreads) {
 TEST(MpiCommunicator, SplitsAlongAnAxis) {
     MpiCommunicator world(MPI_COMM_WORLD);
     const int color = world.rank() % 2;
-    const auto part = world.split(color, -world.rank());   // the key reverses the order
+    const auto part = world.split(color, -world.rank()); // the key reverses the order
     EXPECT_EQ(part->size(), (world.size() + 1 - color) / 2);
     EXPECT_EQ(part->rank(), part->size() - 1 - world.rank() / 2);
     // Both groups, and the world beside them, in flight at once.
-    Exchange within(*part, CollectiveKind::all_reduce, DType::fp32, 9999, true, 0), among(world, CollectiveKind::all_gather, DType::bf16, 77, true, 0);
+    Exchange within(*part, CollectiveKind::all_reduce, DType::fp32, 9999, true, 0),
+        among(world, CollectiveKind::all_gather, DType::bf16, 77, true, 0);
     const Ticket first = part->start(within.call()), second = world.start(among.call());
     bool first_done = false, second_done = false;
     while (!first_done || !second_done) {
@@ -96,7 +97,8 @@ TEST(MpiCommunicator, LibraryOrderSumsWithinRounding) {
 TEST(MpiCommunicator, RefusesMoreElementsThanMpiCanCount) {
     MpiCommunicator communicator(MPI_COMM_WORLD);
     float value = 0;
-    EXPECT_THROW((void)communicator.start({.kind = CollectiveKind::all_gather, .count = std::int64_t{1} << 31, .send = &value, .receive = &value}),
+    EXPECT_THROW((void)communicator.start(
+                     {.kind = CollectiveKind::all_gather, .count = std::int64_t{1} << 31, .send = &value, .receive = &value}),
                  BugError);
 }
 
@@ -110,5 +112,5 @@ TEST(MpiHandle, ErrorsCarryMpisText) {
     }
 }
 
-}  // namespace
-}  // namespace zerosim::comm::contract
+} // namespace
+} // namespace zerosim::comm::contract

@@ -36,5 +36,5 @@ TEST(MpiControl, LongReasonsAreCut) {
     meet(communicator, [] {});
 }
 
-}  // namespace
-}  // namespace zerosim::comm::contract
+} // namespace
+} // namespace zerosim::comm::contract

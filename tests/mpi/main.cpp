@@ -13,13 +13,14 @@
 
 namespace {
 
-constexpr unsigned kSecondsPerTest = 40;   // below ctest's TIMEOUT, so that the test is named
+constexpr unsigned kSecondsPerTest = 40; // below ctest's TIMEOUT, so that the test is named
 char current_test[256] = "before the first test";
 
 extern "C" void on_alarm(int) {
     // Only async-signal-safe calls, but for MPI_Abort, without which the other ranks would wait for ever.
     const auto say = [](const char* text) { return write(STDERR_FILENO, text, std::strlen(text)); };
-    if (say("watchdog: no end of ") < 0 || say(current_test) < 0 || say("\n") < 0) {}
+    if (say("watchdog: no end of ") < 0 || say(current_test) < 0 || say("\n") < 0) {
+    }
     MPI_Abort(MPI_COMM_WORLD, 3);
 }
 
@@ -30,13 +31,14 @@ public:
 
 private:
     void OnTestStart(const testing::TestInfo& info) override {
-        std::snprintf(current_test, sizeof current_test, "%s.%s on rank %d", info.test_suite_name(), info.name(), session_.rank());
+        std::snprintf(current_test, sizeof current_test, "%s.%s on rank %d", info.test_suite_name(), info.name(),
+                      session_.rank());
         alarm(kSecondsPerTest);
     }
     void OnTestPartResult(const testing::TestPartResult& result) override {
         if (!result.failed() || session_.rank() == 0) return;
-        std::fprintf(stderr, "[rank %d] %s:%d: %s\n", session_.rank(), result.file_name() ? result.file_name() : "?", result.line_number(),
-                     result.message());
+        std::fprintf(stderr, "[rank %d] %s:%d: %s\n", session_.rank(), result.file_name() ? result.file_name() : "?",
+                     result.line_number(), result.message());
     }
     void OnTestEnd(const testing::TestInfo& info) override {
         const int mine = info.result()->Failed() ? 1 : 0;
@@ -49,7 +51,7 @@ private:
     const zerosim::comm::MpiSession& session_;
 };
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) {
     testing::InitGoogleTest(&argc, argv);

@@ -23,8 +23,9 @@ TEST(PmpiBytes, EqualTheMessageBytesOfEveryCollective) {
                     reset_traffic();
                     communicator.run(exchange.call());
                     const MpiTraffic expected = expected_traffic(kind, count, dtype, communicator.rank(), communicator.size());
-                    EXPECT_EQ(traffic(), expected) << name(kind) << " of " << count << " " << name(dtype) << "\n  counted:  "
-                                                   << describe(traffic()) << "\n  expected: " << describe(expected);
+                    EXPECT_EQ(traffic(), expected)
+                        << name(kind) << " of " << count << " " << name(dtype) << "\n  counted:  " << describe(traffic())
+                        << "\n  expected: " << describe(expected);
                 }
 }
 
@@ -34,7 +35,9 @@ TEST(PmpiBytes, OfManyCallsAddUpAndAllRanksSendTheRingsShare) {
     const int ranks = communicator.size();
     reset_traffic();
     for (int i = 0; i < 12; ++i) {
-        const CollectiveKind kind = i % 3 == 0 ? CollectiveKind::all_reduce : i % 3 == 1 ? CollectiveKind::all_gather : CollectiveKind::reduce_scatter;
+        const CollectiveKind kind = i % 3 == 0   ? CollectiveKind::all_reduce
+                                    : i % 3 == 1 ? CollectiveKind::all_gather
+                                                 : CollectiveKind::reduce_scatter;
         Exchange exchange(communicator, kind, i % 2 ? DType::fp32 : DType::bf16, 12000 * ranks + 24 * ranks * i, false, 0);
         communicator.run(exchange.call());
     }
@@ -46,8 +49,8 @@ TEST(PmpiBytes, OfManyCallsAddUpAndAllRanksSendTheRingsShare) {
         ring += static_cast<double>(call.message_bytes) * ring_factor(call.kind, ranks);
     }
     EXPECT_EQ(mine, expected) << describe(mine) << "\n" << describe(expected);
-    EXPECT_DOUBLE_EQ(static_cast<double>(mine.sent), ring);   // counts divide by the ranks: every rank sends the same
+    EXPECT_DOUBLE_EQ(static_cast<double>(mine.sent), ring); // counts divide by the ranks: every rank sends the same
 }
 
-}  // namespace
-}  // namespace zerosim::tests
+} // namespace
+} // namespace zerosim::tests

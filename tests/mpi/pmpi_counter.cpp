@@ -11,7 +11,7 @@ namespace zerosim::tests {
 
 namespace {
 
-MpiTraffic counted;   // PMPI has no user data; tests count from the one thread that calls MPI
+MpiTraffic counted; // PMPI has no user data; tests count from the one thread that calls MPI
 
 std::int64_t type_bytes(MPI_Datatype type) {
     int size = 0;
@@ -31,7 +31,7 @@ int rank_in(MPI_Comm comm) {
     return rank;
 }
 
-}  // namespace
+} // namespace
 
 MpiTraffic& MpiTraffic::operator+=(const MpiTraffic& other) {
     all_gather += other.all_gather, scatter += other.scatter, collect += other.collect, all_to_all += other.all_to_all;
@@ -61,7 +61,7 @@ MpiTraffic expected_traffic(CollectiveKind kind, std::int64_t count, DType dtype
                 return expected;
             }
             expected.scatter = expected.collect = message;
-            expected.sent = (ranks - 1) * own;   // its sums, to every peer
+            expected.sent = (ranks - 1) * own; // its sums, to every peer
             break;
     }
     expected.sent += kind == CollectiveKind::all_gather ? (ranks - 1) * slice : message - own;
@@ -69,40 +69,41 @@ MpiTraffic expected_traffic(CollectiveKind kind, std::int64_t count, DType dtype
 }
 
 std::string describe(const MpiTraffic& t) {
-    return fmt::format("all-gather {}, scatter {}, collect {}, all-to-all {}, broadcast {}, library {}, sent {}", t.all_gather, t.scatter,
-                       t.collect, t.all_to_all, t.broadcast, t.library, t.sent);
+    return fmt::format("all-gather {}, scatter {}, collect {}, all-to-all {}, broadcast {}, library {}, sent {}", t.all_gather,
+                       t.scatter, t.collect, t.all_to_all, t.broadcast, t.library, t.sent);
 }
 
-}  // namespace zerosim::tests
+} // namespace zerosim::tests
 
 using namespace zerosim::tests;
 
 extern "C" {
 
-int MPI_Iallgather(const void* send, int send_count, MPI_Datatype send_type, void* receive, int count, MPI_Datatype type, MPI_Comm comm,
-                   MPI_Request* request) {
+int MPI_Iallgather(const void* send, int send_count, MPI_Datatype send_type, void* receive, int count, MPI_Datatype type,
+                   MPI_Comm comm, MPI_Request* request) {
     const std::int64_t slice = count * type_bytes(type);
     counted.all_gather += ranks_of(comm) * slice;
     counted.sent += (ranks_of(comm) - 1) * slice;
     return PMPI_Iallgather(send, send_count, send_type, receive, count, type, comm, request);
 }
 
-int MPI_Iallgatherv(const void* send, int send_count, MPI_Datatype send_type, void* receive, const int counts[], const int displacements[],
-                    MPI_Datatype type, MPI_Comm comm, MPI_Request* request) {
+int MPI_Iallgatherv(const void* send, int send_count, MPI_Datatype send_type, void* receive, const int counts[],
+                    const int displacements[], MPI_Datatype type, MPI_Comm comm, MPI_Request* request) {
     for (int peer = 0; peer < ranks_of(comm); ++peer) counted.collect += counts[peer] * type_bytes(type);
     counted.sent += (ranks_of(comm) - 1) * counts[rank_in(comm)] * type_bytes(type);
     return PMPI_Iallgatherv(send, send_count, send_type, receive, counts, displacements, type, comm, request);
 }
 
-int MPI_Ialltoall(const void* send, int send_count, MPI_Datatype send_type, void* receive, int count, MPI_Datatype type, MPI_Comm comm,
-                  MPI_Request* request) {
+int MPI_Ialltoall(const void* send, int send_count, MPI_Datatype send_type, void* receive, int count, MPI_Datatype type,
+                  MPI_Comm comm, MPI_Request* request) {
     counted.all_to_all += ranks_of(comm) * count * type_bytes(type);
     counted.sent += (ranks_of(comm) - 1) * count * type_bytes(type);
     return PMPI_Ialltoall(send, send_count, send_type, receive, count, type, comm, request);
 }
 
-int MPI_Ialltoallv(const void* send, const int send_counts[], const int send_displacements[], MPI_Datatype send_type, void* receive,
-                   const int counts[], const int displacements[], MPI_Datatype type, MPI_Comm comm, MPI_Request* request) {
+int MPI_Ialltoallv(const void* send, const int send_counts[], const int send_displacements[], MPI_Datatype send_type,
+                   void* receive, const int counts[], const int displacements[], MPI_Datatype type, MPI_Comm comm,
+                   MPI_Request* request) {
     std::int64_t sent = 0;
     for (int peer = 0; peer < ranks_of(comm); ++peer) sent += send_counts[peer] * type_bytes(send_type);
     const int any_peer = rank_in(comm) == 0 ? 1 : 0;
@@ -116,14 +117,16 @@ int MPI_Ibcast(void* buffer, int count, MPI_Datatype type, int root, MPI_Comm co
     return PMPI_Ibcast(buffer, count, type, root, comm, request);
 }
 
-int MPI_Iallreduce(const void* send, void* receive, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm, MPI_Request* request) {
+int MPI_Iallreduce(const void* send, void* receive, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm,
+                   MPI_Request* request) {
     counted.library += count * type_bytes(type);
     return PMPI_Iallreduce(send, receive, count, type, op, comm, request);
 }
 
-int MPI_Ireduce_scatter_block(const void* send, void* receive, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm, MPI_Request* request) {
+int MPI_Ireduce_scatter_block(const void* send, void* receive, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm,
+                              MPI_Request* request) {
     counted.library += ranks_of(comm) * count * type_bytes(type);
     return PMPI_Ireduce_scatter_block(send, receive, count, type, op, comm, request);
 }
 
-}  // extern "C"
+} // extern "C"

@@ -3,6 +3,7 @@
 #include "device/host_kernels/host_kernels.hpp"
 
 #include <cmath>
+#include <cstring>
 
 #ifdef __SSE__
 #include <immintrin.h>
@@ -35,62 +36,88 @@ struct Coefficients {
             .epsilon = attributes.epsilon};
 }
 
-/// Square roots of a block. Written out because sqrtf may set errno, which keeps g++ from vectorising a loop over it.
-void sqrt_block(const Block& block, std::int64_t count, Block& roots) {
-    std::int64_t i = 0;
+/// Written out because sqrtf may set errno, which keeps g++ from vectorising it.
+void take_roots(Lanes& lanes) {
+    float values[kLanes];
+    std::memcpy(values, &lanes, sizeof(Lanes));
 #if defined(__AVX__)
-    for (; i < padded(count); i += 8) _mm256_store_ps(roots.values + i, _mm256_sqrt_ps(_mm256_load_ps(block.values + i)));
+    for (std::int64_t i = 0; i < kLanes; i += 8) _mm256_storeu_ps(values + i, _mm256_sqrt_ps(_mm256_loadu_ps(values + i)));
 #elif defined(__SSE__)
-    for (; i < padded(count); i += 4) _mm_store_ps(roots.values + i, _mm_sqrt_ps(_mm_load_ps(block.values + i)));
+    for (std::int64_t i = 0; i < kLanes; i += 4) _mm_storeu_ps(values + i, _mm_sqrt_ps(_mm_loadu_ps(values + i)));
+#else
+    for (float& value : values) value = std::sqrt(value);
 #endif
-    for (; i < padded(count); ++i) roots[i] = std::sqrt(block[i]);
+    std::memcpy(&lanes, values, sizeof(Lanes));
 }
 
-/// `parameter`, `m` and `v` become the updated ones.
-void update_block(Block& __restrict parameter, Block& __restrict m, Block& __restrict v, const Block& __restrict gradient,
-                  std::int64_t count, float decay, const Coefficients c) {
-    for (std::int64_t i = 0; i < padded(count); ++i) {
-        const float g = gradient.values[i] * c.factor;
-        m.values[i] += c.first * (g - m.values[i]);
-        v.values[i] = c.beta2 * v.values[i] + c.second * g * g;
+/// Whole registers, so that all elements go through the same instructions wherever a shard begins or ends. One loop over four
+/// streams keeps the memory busy.
+void update_lanes(float* parameter, float* m, float* v, const float* gradient, std::int64_t count, float decay,
+                  const Coefficients c) {
+    for (std::int64_t i = 0; i < count; i += kLanes) {
+        Lanes p, first, second, g;
+        load_lanes(parameter + i, p);
+        load_lanes(m + i, first);
+        load_lanes(v + i, second);
+        load_lanes(gradient + i, g);
+        g *= c.factor;
+        first += c.first * (g - first);
+        second = c.beta2 * second + c.second * g * g;
+        Lanes root = second;
+        take_roots(root);
+        p = p * decay - c.step_size * (first / (root * c.second_correction + c.epsilon));
+        std::memcpy(parameter + i, &p, sizeof(Lanes));
+        std::memcpy(m + i, &first, sizeof(Lanes));
+        std::memcpy(v + i, &second, sizeof(Lanes));
     }
-    Block roots;
-    sqrt_block(v, count, roots);
-    for (std::int64_t i = 0; i < padded(count); ++i) {
-        const float denominator = roots.values[i] * c.second_correction + c.epsilon;
-        parameter.values[i] = parameter.values[i] * decay - c.step_size * (m.values[i] / denominator);
+}
+
+/// A block of an operand as fp32: in place where it is whole and fp32, else on the stack.
+class Window {
+public:
+    Window(const TensorView& view, std::int64_t at, std::int64_t count) : view_(view), at_(at), count_(count) {
+        if (view.dtype == DType::fp32 && count == kBlock) {
+            data_ = view.as<float>() + at;
+        } else {
+            load_block(view, 0, at, count, block_);
+            data_ = block_.values;
+        }
     }
+    [[nodiscard]] float* data() { return data_; }
+    /// Writes the block back to its operand.
+    void store() const {
+        if (data_ == block_.values) store_block(block_, view_, 0, at_, count_);
+    }
+
+private:
+    const TensorView& view_;
+    std::int64_t at_, count_;
+    float* data_;
+    Block block_;
+};
+
+/// The parameter beside its master is the master's rounding.
+void round_master(const TensorView& master, const TensorView& parameter, std::int64_t at, std::int64_t count) {
+    Block block;
+    load_block(master, 0, at, count, block);
+    store_block(block, parameter, 0, at, count);
 }
 
 struct Operands {
     const TensorView &parameter, &master, &m, &v, &gradient;
-    [[nodiscard]] const TensorView& updated() const { return master.data != nullptr ? master : parameter; }
 };
 
-/// Asks for the cache lines of a block ahead of its use: four streams read in turns, with a block's arithmetic between, leave the
-/// memory idle otherwise (measured: 75 % of a memcpy's rate without, 100 % with).
-void prefetch_block(const TensorView& view, std::int64_t at) {
-    constexpr std::int64_t line = 64;
-    const std::byte* data = view.as<std::byte>() + at * size_of(view.dtype);
-    for (std::int64_t i = 0; i < kBlock * size_of(view.dtype); i += line) __builtin_prefetch(data + i);
-}
-
 void update_range(const Operands& views, std::int64_t begin, std::int64_t end, float decay, const Coefficients& c) {
-    Block parameter, m, v, gradient;
+    const bool mastered = views.master.data != nullptr;
     for (std::int64_t at = begin; at < end; at += kBlock) {
         const std::int64_t count = std::min(kBlock, end - at);
-        if (at + 2 * kBlock <= end)
-            for (const TensorView* view : {&views.updated(), &views.m, &views.v, &views.gradient})
-                prefetch_block(*view, at + kBlock);
-        load_block(views.updated(), 0, at, count, parameter);
-        load_block(views.m, 0, at, count, m);
-        load_block(views.v, 0, at, count, v);
-        load_block(views.gradient, 0, at, count, gradient);
-        update_block(parameter, m, v, gradient, count, decay, c);
-        store_block(m, views.m, 0, at, count);
-        store_block(v, views.v, 0, at, count);
-        store_block(parameter, views.updated(), 0, at, count);
-        if (views.master.data != nullptr) store_block(parameter, views.parameter, 0, at, count);
+        Window parameter(mastered ? views.master : views.parameter, at, count), m(views.m, at, count), v(views.v, at, count);
+        Window gradient(views.gradient, at, count);
+        update_lanes(parameter.data(), m.data(), v.data(), gradient.data(), count, decay, c);
+        m.store();
+        v.store();
+        parameter.store();
+        if (mastered) round_master(views.master, views.parameter, at, count);
     }
 }
 

@@ -11,28 +11,7 @@
 namespace zerosim::device::host {
 namespace {
 
-// Vectors of g++: auto-vectorisation may not reorder sums and maxima of floats.
-using Floats = float __attribute__((vector_size(64)));
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
-
-[[nodiscard]] float block_max(const Block& block, std::int64_t count) {
-    Floats best = Floats{} + kNothing;
-    for (std::int64_t i = 0; i < count; i += kLanes) {
-        const Floats x = *reinterpret_cast<const Floats*>(block.values + i);
-        best = x > best ? x : best;
-    }
-    float result = kNothing;
-    for (std::int64_t lane = 0; lane < kLanes; ++lane) result = std::max(result, best[lane]);
-    return result;
-}
-
-[[nodiscard]] double block_sum(const Block& block, std::int64_t count) {
-    Floats sum{};
-    for (std::int64_t i = 0; i < count; i += kLanes) sum += *reinterpret_cast<const Floats*>(block.values + i);
-    double result = 0.0;
-    for (std::int64_t lane = 0; lane < kLanes; ++lane) result += static_cast<double>(sum[lane]);
-    return result;
-}
 
 /// log(sum(exp(logits))) over the first `columns`, in one pass: the sum is rescaled when a block brings a new maximum
 /// (Milakov, Gimelshein 2018, "Online normalizer calculation for softmax", algorithm 3).
@@ -44,13 +23,13 @@ constexpr float kNothing = -std::numeric_limits<float>::infinity();
         const std::int64_t count = std::min(kBlock, columns - column), whole = padded(count);
         load_block(logits, row, column, count, block);
         std::fill(block.values + count, block.values + whole, kNothing);
-        const float highest = block_max(block, whole);
+        const float highest = host::maximum(block.values, whole);
         if (highest > maximum) {
             sum *= std::exp(static_cast<double>(maximum) - static_cast<double>(highest));
             maximum = highest;
         }
         for (std::int64_t i = 0; i < whole; ++i) block[i] = fast_exp(block[i] - maximum);
-        sum += block_sum(block, whole);
+        sum += static_cast<double>(host::sum(block.values, whole));
     }
     return static_cast<double>(maximum) + std::log(sum);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "device/device.hpp"
+#include "device/host_kernels/lanes.hpp"
 #include "device/workers.hpp"
 
 #include <algorithm>
@@ -13,7 +14,6 @@
 namespace zerosim::device::host {
 
 inline constexpr std::int64_t kBlock = 512; // floats: five operands of 2 KiB stay in a 32 KiB first-level cache
-inline constexpr std::int64_t kLanes = 16;  // floats in the widest register (AVX-512)
 // Elements a thread should have at least: handing a loop to a sleeping thread costs about as much as 16 Ki elements.
 inline constexpr std::int64_t kElementGrain = 16384;
 

@@ -64,7 +64,8 @@ TEST(LocalCommunicator, NamesTheDifferenceWhenRanksDisagree) {
         (void)one->test(ticket);
         FAIL() << "the ranks' collectives differ";
     } catch (const BugError& error) {
-        EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("all-gather of 1 fp32"), testing::HasSubstr("broadcast of 1 fp32")));
+        EXPECT_THAT(error.what(),
+                    testing::AllOf(testing::HasSubstr("all-gather of 1 fp32"), testing::HasSubstr("broadcast of 1 fp32")));
     }
 }
 
@@ -78,11 +79,11 @@ TEST(LocalCommunicator, NobodyReadsTheBuffersOfARankThatGaveUp) {
                 const auto communicator = world.communicator(rank);
                 std::vector<float> receive(30000);
                 auto send = std::make_unique<std::vector<float>>(10000, 1.0f);
-                const Ticket ticket = communicator->start({.kind = CollectiveKind::all_gather, .count = 10000, .send = send->data(),
-                                                           .receive = receive.data()});
+                const Ticket ticket = communicator->start(
+                    {.kind = CollectiveKind::all_gather, .count = 10000, .send = send->data(), .receive = receive.data()});
                 if (rank == 2) {
                     communicator->abandon();
-                    send.reset();   // under ASan and TSan a late reader is caught here
+                    send.reset(); // under ASan and TSan a late reader is caught here
                     return;
                 }
                 try {
@@ -102,7 +103,11 @@ TEST(RecordingCommunicator, WritesDownWhatItPassesOn) {
     RecordingCommunicator recording(world.communicator(0), log);
     const std::uint16_t send[3] = {float_to_bf16(1), float_to_bf16(2), float_to_bf16(3)};
     std::uint16_t receive[3] = {};
-    recording.run({.kind = CollectiveKind::all_reduce, .reduction = Reduction::sum, .dtype = DType::bf16, .count = 3, .send = send,
+    recording.run({.kind = CollectiveKind::all_reduce,
+                   .reduction = Reduction::sum,
+                   .dtype = DType::bf16,
+                   .count = 3,
+                   .send = send,
                    .receive = receive});
     recording.run({.kind = CollectiveKind::all_gather, .dtype = DType::bf16, .count = 2, .send = send, .receive = receive});
     const std::vector<RecordedCall> expected = {{CollectiveKind::all_reduce, Reduction::sum, DType::bf16, 3, 0, 6},
@@ -113,7 +118,8 @@ TEST(RecordingCommunicator, WritesDownWhatItPassesOn) {
 
 class Launcher : public testing::Test {
 protected:
-    static constexpr const char* kNames[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"};
+    static constexpr const char* kNames[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK",   "PMI_RANK", "PMI_SIZE",
+                                             "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"};
     void SetUp() override {
         for (const char* variable : kNames) unsetenv(variable);
     }
@@ -122,7 +128,7 @@ protected:
 
 TEST_F(Launcher, IsRecognisedByWhatItSetsForTasks) {
     EXPECT_FALSE(launched_by_mpi());
-    setenv("SLURM_NTASKS", "8", 1);   // a batch script, not a task of srun
+    setenv("SLURM_NTASKS", "8", 1); // a batch script, not a task of srun
     EXPECT_FALSE(launched_by_mpi());
     setenv("SLURM_STEP_NUM_TASKS", "1", 1);
     EXPECT_FALSE(launched_by_mpi());
@@ -133,5 +139,5 @@ TEST_F(Launcher, IsRecognisedByWhatItSetsForTasks) {
     EXPECT_TRUE(launched_by_mpi());
 }
 
-}  // namespace
-}  // namespace zerosim::comm
+} // namespace
+} // namespace zerosim::comm

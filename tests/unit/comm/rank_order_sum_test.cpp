@@ -22,7 +22,7 @@ TEST(RankOrderSum, EqualsTheSequentialDefinitionForAnyNumberOfRanks) {
                     for (std::int64_t i = 0; i < count; ++i) contract::store(data + i * size_of(dtype), dtype, rank, i);
                     addresses.push_back(data);
                 }
-                std::byte* out = sources.back().data();   // in place
+                std::byte* out = sources.back().data(); // in place
                 rank_order_sum(dtype, addresses, out, count);
                 for (std::int64_t i = 0; i < count; ++i) {
                     std::byte expected[8];
@@ -52,5 +52,5 @@ TEST(RankOrderSum, TwoByteFloatsRoundOnce) {
     EXPECT_EQ(bf16_to_float(sum), 1.0f + 0x1p-7f);
 }
 
-}  // namespace
-}  // namespace zerosim::comm
+} // namespace
+} // namespace zerosim::comm
