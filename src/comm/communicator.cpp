@@ -23,11 +23,7 @@ std::int64_t message_bytes(CollectiveKind kind, std::int64_t count, DType dtype,
 }
 
 std::int64_t scratch_bytes(CollectiveKind kind, std::int64_t count, DType dtype, std::int64_t ranks) {
-    if (ranks <= 1 || !is_reduction(kind)) return 0;
-    const bool all_reduce = kind == CollectiveKind::all_reduce;
-    if (all_reduce && ranks * count * size_of(dtype) <= kGatheredReductionBytes) return 0;
-    const std::int64_t slice = (all_reduce ? (count + ranks - 1) / ranks : count) * size_of(dtype);
-    return (ranks - 1) * std::min(slice, 2 * kReductionSegmentBytes);
+    return host_reduction_scratch_bytes(kind, count, size_of(dtype), ranks);
 }
 
 void check_call(const CollectiveCall& call, int rank, int ranks) {

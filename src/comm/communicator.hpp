@@ -35,14 +35,6 @@ struct CollectiveCall {
 /// Throws BugError unless the call makes sense on `ranks` ranks: counts, root, reduction, buffers.
 void check_call(const CollectiveCall& call, int rank, int ranks);
 
-/// A reduction on MPI moves and sums this much of each rank's slice at a time, two segments in flight, so that what arrives is
-/// summed while it is in cache. Measured on two cores with 2 MiB of second-level cache, 16 and 64 MiB, 2 and 4 ranks: 256 KiB
-/// takes 20 to 30 % less than the whole slice at once, 64 KiB no less than the whole, 512 KiB the same as 256.
-inline constexpr std::int64_t kReductionSegmentBytes = 256 * 1024;
-/// All-reduces whose contributions together (ranks * count * dtype size) are no more than this need no scratch: see
-/// MpiCommunicator.
-inline constexpr std::int64_t kGatheredReductionBytes = 16 * 1024;
-
 /// Bytes of `scratch` that host back ends use: n - 1 peers' parts of two segments, or of the own slice if that is less.
 /// The slice: all-reduce ceil(count / n), reduce-scatter count elements. 0 for n == 1, small all-reduces and non-reductions.
 /// More does no harm.

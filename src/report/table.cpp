@@ -39,6 +39,21 @@ std::string communication_section(const analysis::RunReport& report, Style style
     return text;
 }
 
+namespace {
+
+/// What a faster part would shorten most: the step's largest share on the compute stream.
+std::string verdict(const analysis::TimeReport& time) {
+    if (time.step <= 0) return {};
+    const double idle = std::max(0.0, time.step - time.compute - time.exposed_communication);
+    const std::string_view bound = time.exposed_communication > std::max(time.compute, idle) ? "communication-bound"
+                                   : idle > time.compute                                     ? "host-bound"
+                                                                                             : "compute-bound";
+    return fmt::format("  {}: kernels fill {:.1f} % of the step, exposed communication {:.1f} %, host and other waits {:.1f} %\n", bound, 100 * time.compute / time.step,
+                       100 * time.exposed_communication / time.step, 100 * idle / time.step);
+}
+
+}  // namespace
+
 std::string time_section(const analysis::RunReport& report, Style style) {
     const analysis::TimeReport& time = report.time;
     TextTable table({{"", "", true}, {"time", "(ms)"}, {"of step", "(%)"}, {"", "", true}});
@@ -53,7 +68,7 @@ std::string time_section(const analysis::RunReport& report, Style style) {
     add("compute", time.compute, "compute stream busy");
     add("communication", time.communication, "some collective running");
     add("exposed communication", time.exposed_communication, "compute stream idle, waiting for a collective");
-    std::string text = heading("TIME", style) + "\n" + table.render(style);
+    std::string text = heading("TIME", style) + "\n" + table.render(style) + verdict(time);
     text += fmt::format("  {:.1f} tokens/s per device", report.tokens_per_second_per_device);
     if (report.model_flops_utilization > 0)
         text += fmt::format(", model FLOPs utilization {:.1f} %", 100 * report.model_flops_utilization);

@@ -122,6 +122,29 @@ TEST(Arena, PlannedAndCachingTrainTheSameBits) {
     expect_same_bits(test::train(s, true), test::train(s, false), "arena");
 }
 
+// Kernels that take a while: the gather of the next unit runs while one of them does.
+TEST(Overlap, GathersRunBesideKernels) {
+    auto s = test::scenario(test::tiny_gpt2(), 3, 2);
+    const auto schedule = strategy::plan(s);
+    const auto& program = schedule.programs[0];
+    auto options = test::options_of(s);
+    for (const auto& op : program.ops) options.synthetic_seconds.push_back(op.kind == schedule::OpKind::compute ? 2e-3 : 0.0);
+    const auto ranks = test::run(schedule, {1, true, "chain", s.model.real_vocabulary}, options);
+    int gathers = 0, beside = 0;
+    for (const auto& gather : ranks[0].trace.times) {
+        const auto& op = program.ops[gather.op];
+        if (op.kind != schedule::OpKind::collective || program.collective_of(op).kind != CollectiveKind::all_gather) continue;
+        ++gathers;
+        for (const auto& kernel : ranks[0].trace.times)
+            if (program.ops[kernel.op].kind == schedule::OpKind::compute && kernel.begin < gather.end && gather.begin < kernel.end) {
+                ++beside;
+                break;
+            }
+    }
+    EXPECT_GT(gathers, 0);
+    EXPECT_GE(2 * beside, gathers);   // the first of forward and of backward have nothing to hide behind
+}
+
 // The same samples give the same dropout masks wherever they are: one rank with four micro-batches, or four ranks.
 TEST(Dropout, DoesNotDependOnTheNumberOfRanks) {
     auto one = test::scenario(test::tiny_gpt2(), 0, 1);

@@ -38,6 +38,9 @@ struct Coefficients {
 
 /// Written out because sqrtf may set errno, which keeps g++ from vectorising it.
 void take_roots(Lanes& lanes) {
+#if defined(__AVX512F__)
+    lanes = reinterpret_cast<Lanes>(_mm512_maskz_sqrt_ps(0xffff, reinterpret_cast<__m512>(lanes)));
+#else
     float values[kLanes];
     std::memcpy(values, &lanes, sizeof(Lanes));
 #if defined(__AVX__)
@@ -48,6 +51,7 @@ void take_roots(Lanes& lanes) {
     for (float& value : values) value = std::sqrt(value);
 #endif
     std::memcpy(&lanes, values, sizeof(Lanes));
+#endif
 }
 
 /// Whole registers, so that all elements go through the same instructions wherever a shard begins or ends. One loop over four

@@ -33,15 +33,15 @@ void emit_scalar_all_reduce(Context& context, Emitter& emitter, const States& st
     c.axis = context.data_axis;
     c.send = c.receive = states.sharding.optimizer ? states.scalars.loss_and_bins : states.scalars.loss;
     c.scalar = true;
-    StorageId room;
-    if (context.scenario.library == kernel::Library::host) {
-        const std::int64_t bytes = host_reduction_scratch_bytes(CollectiveKind::all_reduce, context.program.at(c.send).elements(), 8, context.scenario.ranks);
-        room = context.program.storage("peers' scalars", bytes, context.reduce_pool, Role::staging);
+    const bool host = context.scenario.library == kernel::Library::host;
+    const std::int64_t bytes = host ? host_reduction_scratch_bytes(c.kind, context.program.at(c.send).elements(), 8, context.scenario.ranks) : 0;
+    if (bytes > 0) {
+        const StorageId room = context.program.storage("peers' scalars", bytes, context.reduce_pool, Role::staging);
         context.program.alloc(room);
-        c.scratch = context.program.tensor("peers' scalars", room, DType::fp64, 1, bytes / 8);
+        c.scratch = context.program.tensor("peers' scalars", room, DType::uint8, 1, bytes);
     }
     emitter.wait_for(context.program.collective(context.reduce, "sum loss and norm", c, {&last, 1}));
-    if (room.valid()) context.program.free(room);
+    if (c.scratch.valid()) context.program.free(context.program.at(c.scratch).storage);
 }
 
 void emit_scale(Context& context, Emitter& emitter, const States& states) {

@@ -19,8 +19,13 @@ void declare_streams(Context& c) {
     c.gather_pool = c.reduce_pool = c.compute_pool;
     if (!overlap) return;
     c.gather = c.program.stream("gather", StreamKind::communication);
-    c.reduce = c.program.stream("reduce", StreamKind::communication);
     c.gather_pool = c.program.pool("gather", c.gather);
+    if (c.options.one_communication_stream) {
+        c.reduce = c.gather;
+        c.reduce_pool = c.gather_pool;
+        return;
+    }
+    c.reduce = c.program.stream("reduce", StreamKind::communication);
     c.reduce_pool = c.program.pool("reduce", c.reduce);
 }
 
@@ -108,7 +113,7 @@ private:
 
 }  // namespace
 
-schedule::Schedule plan_zerosim(const Scenario& scenario) {
+schedule::Schedule plan_zerosim(const Scenario& scenario, const FlatOptions& options) {
     schedule::Schedule schedule;
     schedule.ranks = scenario.ranks;
     const auto parameters = model::parameters(scenario.model);
@@ -117,7 +122,7 @@ schedule::Schedule plan_zerosim(const Scenario& scenario) {
     schedule.layouts = flat_units(parameters, scenario, schedule.names);
 
     schedule::ProgramBuilder program(schedule);
-    Context context{scenario, parameters, schedule, program, AxisId{0}, {}, {}, {}, {}, {}, {}, {}};
+    Context context{scenario, parameters, schedule, program, AxisId{0}, {}, {}, {}, {}, {}, {}, {}, options};
     declare_streams(context);
     locate_parameters(context);
     const States states = emit_states(context);

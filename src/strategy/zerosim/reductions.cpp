@@ -11,7 +11,7 @@ namespace zerosim::strategy::zerosim_system {
 Reductions::Reductions(Context& context, Emitter& emitter, const States& states)
     : context_(context), emitter_(emitter), states_(states), writes_left_(context.units()),
       writes_per_parameter_(context.parameters.size(), 1), parameter_writes_(context.parameters.size(), 0), allocated_(context.units(), false),
-      reduce_ops_(context.units()), whole_(context.units()), views_(context.parameters.size()), staging_(context.units()), scratch_(context.units()) {
+      reduce_ops_(context.units()), whole_(context.units()), views_(context.parameters.size()), staging_(context.units()), scratch_(context.units()), cast_(context.units()), cast_ops_(context.units()) {
     // A tied embedding gets a gradient from the head and another from the embedding.
     for (std::size_t p = 0; p < context.parameters.size(); ++p)
         if (context.scenario.model.tied && context.parameters[p].site == model::Site::token_embedding) writes_per_parameter_[p] = 2;
@@ -79,14 +79,16 @@ void Reductions::written(std::int32_t index) {
     if (--writes_left_[unit] == 0) reduce(unit);
 }
 
-TensorId Reductions::allocate_scratch(std::size_t unit) {
+TensorId Reductions::allocate_scratch(std::size_t unit, CollectiveKind kind) {
     // Host ranks receive their peers' slices beside the gradients and add them themselves (comm/); NCCL needs no such room.
-    if (context_.scenario.library != kernel::Library::host) return {};
+    const auto& layout = context_.layout(unit);
+    const std::int64_t bytes = context_.scenario.library != kernel::Library::host ? 0
+                               : host_reduction_scratch_bytes(kind, kind == CollectiveKind::all_reduce ? layout.padded : layout.shard, context_.element_bytes(), context_.scenario.ranks);
+    if (bytes == 0) return {};
     TensorId& tensor = scratch_[unit];
     if (!tensor.valid()) {
-        const std::int64_t elements = context_.layout(unit).padded;
-        const StorageId storage = context_.program.storage("peers' slices", elements * context_.element_bytes(), context_.reduce_pool, Role::staging);
-        tensor = context_.program.tensor("peers' slices", storage, context_.dtype(), 1, elements);
+        const StorageId storage = context_.program.storage("peers' slices", bytes, context_.reduce_pool, Role::staging);
+        tensor = context_.program.tensor("peers' slices", storage, DType::uint8, 1, bytes);
     }
     context_.program.alloc(context_.program.at(tensor).storage);
     return tensor;
@@ -113,31 +115,47 @@ void Reductions::all_reduce(std::size_t unit) {
     c.reduction = Reduction::sum;
     c.axis = context_.data_axis;
     c.send = c.receive = whole(unit);
-    c.scratch = allocate_scratch(unit);
+    c.scratch = allocate_scratch(unit, c.kind);
     reduce_ops_[unit] = context_.program.collective(context_.reduce, fmt::format("reduce {}", context_.unit_name(unit)), c, {&last, 1});
     if (c.scratch.valid()) context_.program.free(context_.program.at(c.scratch).storage);
 }
 
+TensorId Reductions::cast(std::size_t unit) {
+    TensorId& tensor = cast_[unit];
+    if (!tensor.valid()) {
+        const DType type = context_.reduce_dtype();
+        const std::int64_t elements = context_.layout(unit).padded;
+        const std::string name = fmt::format("{} gradients in {}", context_.unit_name(unit), zerosim::name(type));
+        const StorageId storage = context_.program.storage(name, elements * size_of(type), context_.compute_pool, Role::bucket);
+        tensor = context_.program.tensor(name, storage, type, 1, elements);
+    }
+    context_.program.alloc(context_.program.at(tensor).storage);
+    cast_ops_[unit] = context_.program.copy(context_.compute, whole(unit), tensor);
+    return tensor;
+}
+
 void Reductions::reduce_scatter(std::size_t unit) {
-    const OpId last = emitter_.last();
+    OpId last = emitter_.last();
     const auto& layout = context_.layout(unit);
+    const DType type = context_.reduce_dtype();
     const bool adds = states_.sharding.gradients && micro_batch_ > 0;
     const TensorId shard = states_.units[unit].gradient_shard;
     schedule::Collective c;
     c.kind = CollectiveKind::reduce_scatter;
     c.reduction = Reduction::sum;
     c.axis = context_.data_axis;
-    c.send = whole(unit);
+    c.send = states_.sharding.gradients && type != context_.dtype() ? cast(unit) : whole(unit);
     c.receive = shard;
     if (adds) {
         if (!staging_[unit].valid()) {
-            const StorageId storage = context_.program.storage(fmt::format("{} reduced", context_.unit_name(unit)), layout.shard * context_.element_bytes(), context_.reduce_pool, Role::staging);
-            staging_[unit] = context_.program.tensor("reduced gradients", storage, context_.dtype(), 1, layout.shard);
+            const StorageId storage = context_.program.storage(fmt::format("{} reduced", context_.unit_name(unit)), layout.shard * size_of(type), context_.reduce_pool, Role::staging);
+            staging_[unit] = context_.program.tensor("reduced gradients", storage, type, 1, layout.shard);
         }
         context_.program.alloc(context_.program.at(staging_[unit]).storage);
         c.receive = staging_[unit];
     }
-    c.scratch = allocate_scratch(unit);
+    if (c.send == cast_[unit]) last = cast_ops_[unit];
+    c.scratch = allocate_scratch(unit, c.kind);
     OpId done = context_.program.collective(context_.reduce, fmt::format("reduce {}", context_.unit_name(unit)), c, {&last, 1});
     if (c.scratch.valid()) context_.program.free(context_.program.at(c.scratch).storage);
     if (adds) {
@@ -152,6 +170,7 @@ void Reductions::free_reduced(std::size_t keep) {
         const std::size_t unit = in_flight_.front();
         in_flight_.erase(in_flight_.begin());
         context_.program.free(context_.program.at(whole(unit)).storage, {&reduce_ops_[unit], 1});
+        if (cast_[unit].valid()) context_.program.free(context_.program.at(cast_[unit]).storage, {&reduce_ops_[unit], 1});
         allocated_[unit] = false;
     }
 }
