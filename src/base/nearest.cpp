@@ -32,6 +32,8 @@ std::optional<std::string> nearest(std::string_view name, std::span<const std::s
         if (dot != std::string::npos && name.find('.') == std::string_view::npos) {
             distance = std::min(distance, 1 + edit_distance(name, std::string_view(candidate).substr(dot + 1)));
         }
+        // An abbreviation: its missing rest is not a mistake.
+        if (name.size() >= 3 && candidate.starts_with(name)) distance = std::min<std::size_t>(distance, 1);
         if (distance < best) {
             best = distance;
             found = &candidate;

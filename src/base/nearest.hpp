@@ -14,7 +14,8 @@ namespace zerosim {
 [[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b);
 
 /// The nearest candidate, if near enough to be meant (a third of the name's length, at least 2). A candidate whose last part
-/// after '.' is the name counts as one edit away: `zero-stage` means `strategy.zero-stage`.
+/// after '.' is the name counts as one edit away: `zero-stage` means `strategy.zero-stage`; so does one that the name abbreviates:
+/// `strategy.zero`.
 [[nodiscard]] std::optional<std::string> nearest(std::string_view name, std::span<const std::string> candidates);
 
 /// "; did you mean 'x'?" or "" - to append to an error.

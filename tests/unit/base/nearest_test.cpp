@@ -37,5 +37,10 @@ TEST(Nearest, DidYouMeanIsEmptyWithoutACandidate) {
     EXPECT_EQ(did_you_mean("inference", names), "");
 }
 
+TEST(Nearest, AnAbbreviationMeansItsWhole) {
+    const std::vector<std::string> names{"strategy.arena", "strategy.zero-stage", "train.steps"};
+    EXPECT_EQ(nearest("strategy.zero", names), "strategy.zero-stage");
+}
+
 } // namespace
 } // namespace zerosim
