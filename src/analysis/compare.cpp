@@ -89,7 +89,8 @@ double ComparedValue::difference() const {
 std::vector<ComparedValue> compare(std::span<const RunReport> reports) {
     Rows rows(reports);
     rows.add("model", "parameters", Quantity::count, [](const RunReport& r) { return r.parameters; });
-    add_training(rows);
+    // A predicted run has no loss: there is nothing to compare, not a loss of 0.
+    if (std::ranges::all_of(reports, [](const RunReport& r) { return r.training.has_value(); })) add_training(rows);
     add_memory(rows);
     add_communication(rows, reports);
     add_times(rows);

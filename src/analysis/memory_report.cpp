@@ -29,6 +29,15 @@ MemoryReport memory_report(const schedule::Schedule& schedule, std::int64_t rank
     report.forward_peak = profile.forward_peak;
     report.backward_peak = profile.backward_peak;
     report.optimizer_peak = profile.optimizer_peak;
+    if (facts.allocator) {
+        report.init_peak = facts.allocator->init_peak;
+        report.first_step_peak = facts.allocator->first_step_peak;
+        report.after_init = facts.allocator->after_init;
+        report.after_step = facts.allocator->after_step;
+        report.forward_peak = facts.allocator->forward_peak;
+        report.backward_peak = facts.allocator->backward_peak;
+        report.optimizer_peak = facts.allocator->optimizer_peak;
+    }
     report.at_peak_by_role = profile.at_peak;
     report.after_step_by_role = profile.after_step_by_role;
     report.device_total = cluster.device.memory_bytes;

@@ -8,13 +8,22 @@
 #include "schedule/schedule.hpp"
 #include "trace/trace.hpp"
 
+#include <optional>
+
 namespace zerosim::analysis {
+
+/// Bytes as a framework's caching allocator holds them: whole blocks, with what was left unsplit (sim/memory_replay).
+struct AllocatorMemory {
+    std::int64_t after_init = 0, after_step = 0, init_peak = 0, first_step_peak = 0;
+    std::int64_t forward_peak = 0, backward_peak = 0, optimizer_peak = 0;
+};
 
 /// What the schedule does not know about memory.
 struct MemoryFacts {
     std::int64_t reserved_bytes = 0;       // 0 = what is allocated
     std::int64_t communicator_bytes = 0;   // 0 on hosts
     std::int64_t host_peak_bytes = 0, host_pinned_bytes = 0;
+    std::optional<AllocatorMemory> allocator;   // the systems whose memory PyTorch manages; takes the place of the schedule's bytes
 };
 
 /// The schedule's numbers of `rank`.

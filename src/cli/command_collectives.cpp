@@ -1,19 +1,18 @@
 // `zerosim collectives`: nccl-tests' table, measured through the Communicator or predicted by the cost model.
 #include "base/error.hpp"
-#include "cli/collective_benchmark.hpp"
+#include "base/units.hpp"
+#include "cli/collective_table.hpp"
 #include "cli/commands.hpp"
 #include "config/cluster_file.hpp"
 #include "cost/cost.hpp"
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <optional>
 
 namespace zerosim::cli {
 namespace {
-
-using nlohmann::ordered_json;
 
 constexpr CollectiveKind kKinds[] = {CollectiveKind::all_reduce, CollectiveKind::all_gather, CollectiveKind::reduce_scatter,
                                      CollectiveKind::broadcast, CollectiveKind::all_to_all};
@@ -21,7 +20,8 @@ constexpr CollectiveKind kKinds[] = {CollectiveKind::all_reduce, CollectiveKind:
 struct Request {
     std::vector<CollectiveCase> cases;
     std::int64_t ranks = 0; // 0 = not given
-    bool predict = false;
+    std::int64_t stride = 1;
+    bool predict = false, compare = false;
     double timeout_seconds = 0;
 };
 
@@ -39,89 +39,88 @@ DType type_of(const config::Values& values) {
     values.refuse("type", "is not a floating-point type");
 }
 
-Request request_of(const config::Values& values) {
-    Request request;
+/// `sizes`, or the powers of step-factor from minimum-bytes to maximum-bytes.
+std::vector<std::int64_t> sizes_of(const config::Values& values) {
+    std::vector<std::int64_t> sizes;
+    std::string_view rest = values.text("sizes");
+    while (!rest.empty()) {
+        const std::size_t comma = std::min(rest.find(','), rest.size());
+        const auto bytes = parse_bytes(rest.substr(0, comma));
+        if (!bytes || *bytes < 1) values.refuse("sizes", "is not a list of sizes such as 8,64K,1M");
+        sizes.push_back(*bytes);
+        rest.remove_prefix(std::min(comma + 1, rest.size()));
+    }
+    if (!sizes.empty()) return sizes;
     const std::int64_t minimum = values.bytes("minimum-bytes"), maximum = values.bytes("maximum-bytes");
     if (minimum < 1) values.refuse("minimum-bytes", "is not above 0");
     if (maximum < minimum) values.refuse("maximum-bytes", "is less than minimum-bytes");
+    for (std::int64_t bytes = minimum; bytes <= maximum; bytes *= values.integer("step-factor")) sizes.push_back(bytes);
+    return sizes;
+}
+
+Request request_of(const config::Values& values) {
+    Request request;
     for (const CollectiveKind kind : kinds_of(values))
-        for (std::int64_t bytes = minimum; bytes <= maximum; bytes *= values.integer("step-factor"))
+        for (const std::int64_t bytes : sizes_of(values))
             request.cases.push_back({kind, type_of(values), bytes, static_cast<int>(values.integer("repeats"))});
     if (values.given("ranks")) request.ranks = values.integer("ranks");
+    request.stride = values.integer("stride");
     request.predict = values.boolean("predict");
+    request.compare = values.boolean("compare");
+    if (request.predict && request.compare) values.refuse("compare", "measures; leave out --predict");
+    if (!request.predict && request.stride != 1) values.refuse("stride", "is of predicted groups: add --predict");
     request.timeout_seconds = values.real("timeout-seconds");
     return request;
 }
 
-CollectiveSample predict(const CollectiveCase& what, std::int64_t ranks, const cluster::Cluster& cluster) {
+cluster::Cluster cluster_of(const config::Values& values, const config::SearchPaths& paths) {
+    cluster::Cluster result = config::load_cluster(values.text("cluster"), paths);
+    if (values.given("cluster.gpus-per-node"))
+        result = cluster::with_devices_per_node(result, values.integer("cluster.gpus-per-node"));
+    if (values.given("cluster.network-gigabits-per-node"))
+        result = cluster::with_network_gigabits_per_node(result, values.real("cluster.network-gigabits-per-node"));
+    return result;
+}
+
+CollectivePrediction prediction(const CollectiveSample& sample, std::int64_t ranks, std::int64_t stride,
+                                const cluster::Cluster& cluster) {
+    return {cost::collective_seconds(sample.kind, sample.bytes, ranks, stride, cluster),
+            cost::collective_choice(sample.kind, sample.bytes, ranks, stride, cluster)};
+}
+
+CollectiveRow predict(const CollectiveCase& what, std::int64_t ranks, std::int64_t stride, const cluster::Cluster& cluster) {
     const std::int64_t count = call_count(what.kind, what.type, what.bytes, ranks);
     CollectiveSample sample{what.kind, what.type, comm::message_bytes(what.kind, count, what.type, ranks), 0, 0, 0, 0, 0};
     sample.count = sample.bytes / size_of(what.type);
-    sample.seconds = sample.low_seconds = sample.high_seconds =
-        cost::collective_seconds(what.kind, sample.bytes, ranks, 1, cluster);
-    return sample;
+    const CollectivePrediction predicted = prediction(sample, ranks, stride, cluster);
+    sample.seconds = sample.low_seconds = sample.high_seconds = predicted.seconds;
+    return {sample, false, predicted};
 }
 
-std::string_view redop(CollectiveKind kind) {
-    return kind == CollectiveKind::all_reduce || kind == CollectiveKind::reduce_scatter ? "sum" : "none";
-}
-
-/// Columns and units as nccl-tests prints them: B, us, GB/s of 10^9.
-std::string table_text(const std::vector<CollectiveSample>& samples, int ranks, const std::string& origin, bool predicted) {
-    std::string text = fmt::format("# zerosim collectives: {} ranks, {}\n", ranks, origin);
-    std::optional<CollectiveKind> kind;
-    for (const CollectiveSample& sample : samples) {
-        if (kind != sample.kind) {
-            kind = sample.kind;
-            text += fmt::format("#\n# {}\n#\n", name(sample.kind));
-            text += fmt::format("#{:>11} {:>13} {:>9} {:>7} {:>11} {:>8} {:>8} {:>7}\n", "size", "count", "type", "redop", "time",
-                                "algbw", "busbw", "#wrong");
-            text += fmt::format("#{:>11} {:>13} {:>9} {:>7} {:>11} {:>8} {:>8}\n", "(B)", "(elements)", "", "", "(us)", "(GB/s)",
-                                "(GB/s)");
-        }
-        text += fmt::format("{:>12} {:>13} {:>9} {:>7} {:>11.2f} {:>8.2f} {:>8.2f} {:>7}\n", sample.bytes, sample.count,
-                            name(sample.type), redop(sample.kind), sample.seconds * 1e6, sample.algbw() / 1e9,
-                            sample.busbw(ranks) / 1e9, predicted ? "N/A" : std::to_string(sample.wrong));
-    }
-    return text;
-}
-
-std::string csv_text(const std::vector<CollectiveSample>& samples, int ranks, bool predicted) {
-    std::string text =
-        "kind,ranks,bytes,count,type,redop,seconds,low_seconds,high_seconds,algbw_bytes_per_second,busbw_bytes_per_second,"
-        "wrong\n";
-    for (const CollectiveSample& s : samples)
-        text += fmt::format("{},{},{},{},{},{},{:.9g},{:.9g},{:.9g},{:.9g},{:.9g},{}\n", name(s.kind), ranks, s.bytes, s.count,
-                            name(s.type), redop(s.kind), s.seconds, s.low_seconds, s.high_seconds, s.algbw(), s.busbw(ranks),
-                            predicted ? "" : std::to_string(s.wrong));
-    return text;
-}
-
-std::string json_text(const std::vector<CollectiveSample>& samples, int ranks, const std::string& origin, bool predicted) {
-    ordered_json rows = ordered_json::array();
-    for (const CollectiveSample& s : samples) {
-        ordered_json row{{"kind", name(s.kind)},
-                         {"bytes", s.bytes},
-                         {"count", s.count},
-                         {"type", name(s.type)},
-                         {"redop", redop(s.kind)},
-                         {"seconds", s.seconds},
-                         {"low_seconds", s.low_seconds},
-                         {"high_seconds", s.high_seconds},
-                         {"algbw_bytes_per_second", s.algbw()},
-                         {"busbw_bytes_per_second", s.busbw(ranks)}};
-        if (!predicted) row["wrong"] = s.wrong;
-        rows.push_back(std::move(row));
-    }
-    return ordered_json{{"schema_version", 1}, {"ranks", ranks}, {"origin", origin}, {"collectives", rows}}.dump(2) + "\n";
-}
-
-void write_samples(const config::Values& values, const std::vector<CollectiveSample>& samples, int ranks,
-                   const std::string& origin, bool predicted) {
+void write_rows(const config::Values& values, const std::vector<CollectiveRow>& rows, int ranks, const std::string& origin) {
     const config::Format format = config::format_of(values);
-    write_result(values.text("output"), format == config::Format::json  ? json_text(samples, ranks, origin, predicted)
-                                        : format == config::Format::csv ? csv_text(samples, ranks, predicted)
-                                                                        : table_text(samples, ranks, origin, predicted));
+    write_result(values.text("output"), format == config::Format::json  ? collective_json(rows, ranks, origin)
+                                        : format == config::Format::csv ? collective_csv(rows, ranks)
+                                                                        : collective_table(rows, ranks, origin));
+}
+
+/// Only the rank 0 of the team has rows.
+std::vector<CollectiveRow> measure(RankTeam& team, const Request& request) {
+    std::vector<CollectiveRow> rows;
+    team.run([&](TeamRank& rank) {
+        for (const CollectiveCase& what : request.cases) {
+            const CollectiveSample sample = measure_collective(rank, what);
+            if (rank.rank() == 0) rows.push_back({sample, true, std::nullopt});
+        }
+    });
+    return rows;
+}
+
+void require_right(const std::vector<CollectiveRow>& rows) {
+    for (const CollectiveRow& row : rows)
+        if (row.sample.wrong > 0)
+            throw VerificationError(
+                fmt::format("{} of {} bytes gave {} wrong elements", name(row.sample.kind), row.sample.bytes, row.sample.wrong));
 }
 
 /// nccl-tests' letters.
@@ -144,32 +143,27 @@ int command_collectives(const Invocation& invocation) {
             fmt::format("command line: collectives takes no '{}'; name a kind with --kind", reading.positionals.front()));
     const Request request = request_of(reading.values);
     if (request.predict) {
-        const cluster::Cluster cluster = config::load_cluster(reading.values.text("cluster"), invocation.paths);
+        const cluster::Cluster cluster = cluster_of(reading.values, invocation.paths);
         const std::int64_t ranks = request.ranks > 0 ? request.ranks : cluster.devices_per_node;
-        std::vector<CollectiveSample> samples;
-        for (const CollectiveCase& what : request.cases) samples.push_back(predict(what, ranks, cluster));
+        std::vector<CollectiveRow> rows;
+        for (const CollectiveCase& what : request.cases) rows.push_back(predict(what, ranks, request.stride, cluster));
         print_remarks(reading.warnings, {});
-        write_samples(reading.values, samples, static_cast<int>(ranks), fmt::format("predicted for cluster '{}'", cluster.name),
-                      true);
+        write_rows(reading.values, rows, static_cast<int>(ranks), fmt::format("predicted for cluster '{}'", cluster.name));
         return 0;
     }
     RankTeam team(request.ranks, request.timeout_seconds);
-    std::vector<CollectiveSample> samples;
-    team.run([&](TeamRank& rank) {
-        for (const CollectiveCase& what : request.cases) {
-            const CollectiveSample sample = measure_collective(rank, what);
-            if (rank.rank() == 0) samples.push_back(sample);
-        }
-    });
+    std::vector<CollectiveRow> rows = measure(team, request);
     if (!team.has_rank_zero()) return 0;
+    std::string origin =
+        fmt::format("{}, out of place, median of {}, slowest rank", team.transport(), request.cases.front().repeats);
+    if (request.compare) {
+        const cluster::Cluster cluster = cluster_of(reading.values, invocation.paths);
+        for (CollectiveRow& row : rows) row.predicted = prediction(row.sample, team.size(), 1, cluster);
+        origin += fmt::format("; predicted for cluster '{}'", cluster.name);
+    }
     print_remarks(reading.warnings, {});
-    write_samples(reading.values, samples, team.size(),
-                  fmt::format("{}, out of place, median of {}, slowest rank", team.transport(), request.cases.front().repeats),
-                  false);
-    for (const CollectiveSample& sample : samples)
-        if (sample.wrong > 0)
-            throw VerificationError(
-                fmt::format("{} of {} bytes gave {} wrong elements", name(sample.kind), sample.bytes, sample.wrong));
+    write_rows(reading.values, rows, team.size(), origin);
+    require_right(rows);
     return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "cli/run_setup.hpp"
 #include "cli/simulate_report.hpp"
 #include "comm/launcher.hpp"
+#include "exec/run_error.hpp"
 #include "sim/simulate.hpp"
 #include "strategy/plan.hpp"
 
@@ -77,26 +78,51 @@ int run_here(const Invocation& invocation) {
 int run_under_mpi(const Invocation& invocation, MpiJob& job) {
     config::Machine machine = this_machine(invocation.environment);
     machine.launched_ranks = job.size();
-    const config::Resolved resolved = config::resolve(invocation.request(), invocation.paths, machine);
-    if (job.rank() == 0) print_remarks(resolved.warnings, resolved.notes);
-    const auto schedule = plan_and_check(resolved, machine.local_ranks.value_or(job.size()));
-    job.require_same_schedule(schedule);
-    RunInput input = run_input(resolved, schedule);
+    // What is wrong is mostly wrong on every rank: said once, after all have looked.
+    std::optional<config::Resolved> options;
+    std::optional<schedule::Schedule> plan;
+    std::optional<RunInput> prepared;
+    std::optional<Failure> failure;
+    try {
+        options = config::resolve(invocation.request(), invocation.paths, machine);
+        if (job.rank() == 0) print_remarks(options->warnings, options->notes);
+        plan = plan_and_check(*options, machine.local_ranks.value_or(job.size()));
+        prepared.emplace(run_input(*options, *plan));
+    } catch (...) {
+        failure = describe_failure(std::current_exception());
+    }
+    job.fail_together(failure);
+    const config::Resolved& resolved = *options;
+    const schedule::Schedule& schedule = *plan;
+    RunInput input = std::move(*prepared);
+    job.require_same_plan(resolved, schedule);
     if (job.rank() == 0) print_start(resolved, resolved.run.format == config::Format::table && resolved.run.output.empty() ? stdout : stderr);
     auto ranks = job.run(std::move(input));
     return job.rank() == 0 ? report(resolved, schedule, std::move(ranks), invocation) : static_cast<int>(ExitCode::ok);
+}
+
+/// Needed before MPI starts, and so before all ranks can say together what is wrong with the options.
+double timeout_of(const Invocation& invocation) {
+    std::vector<std::string> folders;
+    for (const auto& folder : invocation.paths.configs) folders.push_back((folder / "scenarios").string());
+    try {
+        return config::read_values(invocation.request(), folders).values.real("timeout-seconds");
+    } catch (const Error&) {
+        return config::Values().real("timeout-seconds");
+    }
 }
 
 }  // namespace
 
 int command_run(const Invocation& invocation) {
     if (!comm::launched_by_mpi()) return run_here(invocation);
-    MpiJob job;
+    MpiJob job(timeout_of(invocation));
     try {
         return run_under_mpi(invocation, job);
+    } catch (const exec::RunError& error) {
+        job.fail(describe_failure(std::current_exception()), error.of_peer());
     } catch (...) {
-        const Failure failure = describe_failure(std::current_exception());
-        job.fail(failure.code, failure.text);
+        job.fail(describe_failure(std::current_exception()));
     }
 }
 

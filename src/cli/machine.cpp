@@ -3,6 +3,7 @@
 #include "base/units.hpp"
 
 #include <sched.h>
+#include <unistd.h>
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -51,6 +52,12 @@ std::int64_t available_memory() {
     const auto used = parse_integer(first_word("/sys/fs/cgroup/memory.current"));
     if (limit && used) memory = std::min(memory, std::max<std::int64_t>(0, *limit - *used));
     return memory;
+}
+
+std::string host_name() {
+    char name[256] = "unknown host";
+    (void)::gethostname(name, sizeof name - 1);
+    return name;
 }
 
 config::Machine this_machine(const std::map<std::string, std::string>& environment) {

@@ -15,6 +15,7 @@ namespace zerosim::cli {
 [[nodiscard]] int available_cores();
 /// Bytes that can be had now: MemAvailable, and what the control group (memory.max) leaves where that is less; 0 = unknown.
 [[nodiscard]] std::int64_t available_memory();
+[[nodiscard]] std::string host_name();
 /// Cores, and the launcher's ranks per node from its variables (Open MPI, MPICH). The world size comes from MPI itself.
 [[nodiscard]] config::Machine this_machine(const std::map<std::string, std::string>& environment);
 

@@ -2,6 +2,8 @@
 #include "base/log.hpp"
 #include "cli/run_ranks.hpp"
 #ifdef ZEROSIM_HAS_MPI
+#include "cli/agreement.hpp"
+#include "cli/machine.hpp"
 #include "cli/rank_results.hpp"
 #include "cli/signals.hpp"
 #include "comm/byte_exchange.hpp"
@@ -13,22 +15,21 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <cstdlib>
+#include <functional>
+#include <mutex>
+#include <stop_token>
+#include <string_view>
 #include <thread>
-#include <unistd.h>
 
 namespace zerosim::cli {
 
 #ifdef ZEROSIM_HAS_MPI
 
 namespace {
-
-std::string host_name() {
-    char name[256] = "unknown host";
-    (void)::gethostname(name, sizeof name - 1);
-    return name;
-}
 
 exec::RankCommunicators communicators_of(const schedule::Schedule& schedule, std::int64_t rank, const comm::MpiCommunicator& world) {
     const schedule::Program& program = schedule.program_of(rank);
@@ -41,24 +42,28 @@ exec::RankCommunicators communicators_of(const schedule::Schedule& schedule, std
     return result;
 }
 
-/// Everything a rank's bytes and collectives follow from: the dump, line by line.
-std::string first_difference(const std::vector<std::string>& mine, const std::vector<std::string>& theirs) {
-    for (std::size_t i = 0; i < std::max(mine.size(), theirs.size()); ++i) {
-        const std::string a = i < mine.size() ? mine[i] : "(no more collectives)", b = i < theirs.size() ? theirs[i] : "(no more collectives)";
-        if (a != b) return fmt::format("collective {}: rank 0 has {}; here it is {}", i, b, a);
-    }
-    return "the collectives are the same, but not the operations";
-}
+/// Ends the job when ranks keep each other waiting outside the run, where no watchdog looks: one of them is stopped or unreachable.
+class Deadline {
+public:
+    Deadline(double seconds, std::function<void()> expired)
+        : thread_([seconds, expired = std::move(expired)](std::stop_token stop) {
+              std::mutex mutex;
+              std::unique_lock lock(mutex);
+              std::condition_variable_any ended;
+              ended.wait_for(lock, stop, std::chrono::duration<double>(seconds), [] { return false; });
+              if (!stop.stop_requested()) expired();
+          }) {}
 
-std::vector<std::string> lines_of(const std::string& text) {
-    std::vector<std::string> lines;
-    for (std::size_t at = 0; at < text.size();) {
-        const std::size_t end = text.find('\n', at);
-        lines.push_back(text.substr(at, end - at));
-        at = end + 1;
-    }
-    return lines;
-}
+private:
+    std::jthread thread_;
+};
+
+/// A rank that hangs in the run is named by the watchdog, which has this much more time than its timeout.
+constexpr double kWatchdogGrace = 2.0;
+/// Starting processes on a busy machine takes this long, whatever a collective may take.
+constexpr double kStartSeconds = 10.0;
+/// Rank 0 speaks for all that wait with it; the others only if it does not.
+constexpr double kOtherRanksGrace = 0.8;
 
 }  // namespace
 
@@ -67,35 +72,70 @@ struct MpiJob::State {
     comm::MpiCommunicator world{MPI_COMM_WORLD, comm::ReductionOrder::rank};
     comm::MpiControl control{MPI_COMM_WORLD};
     std::string host = host_name();
+    double timeout = 0;
+
+    Deadline deadline(MpiJob& job, std::string phase) const {
+        return {timeout + kWatchdogGrace, [&job, phase = std::move(phase), seconds = timeout + kWatchdogGrace] {
+                    job.fail({static_cast<int>(ExitCode::environment),
+                              fmt::format("waited {:.0f} s for the other ranks while {}: one of them is stopped, dead or much slower (timeout-seconds)", seconds, phase)});
+                }};
+    }
 };
 
-MpiJob::MpiJob() : state_(std::make_unique<State>()) {}
+MpiJob::MpiJob(double timeout) {
+    const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+    const double patience = std::max(timeout, kStartSeconds) + kWatchdogGrace + (rank && std::string_view(rank) != "0" ? kOtherRanksGrace : 0);
+    const Deadline deadline(patience, [patience] {   // MPI_Abort needs MPI: leaving is what ends the job here
+        fmt::print(stderr, "{}\n", log_line({}, LogLevel::error, fmt::format("MPI has not started after {:.0f} s: a rank is stopped, dead or unreachable (timeout-seconds)", patience)));
+        std::fflush(nullptr);
+        std::_Exit(static_cast<int>(ExitCode::environment));
+    });
+    state_ = std::make_unique<State>();
+    state_->timeout = timeout;
+}
 MpiJob::~MpiJob() = default;
 int MpiJob::rank() const { return state_->session.rank(); }
 int MpiJob::size() const { return state_->session.size(); }
 std::string MpiJob::label() const { return fmt::format("[rank {}/{} {}]", rank(), size(), state_->host); }
 
-void MpiJob::fail(int code, const std::string& text) {
+void MpiJob::fail(const Failure& failure, bool of_peer) {
     state_->session.abandon();
-    // A rank that only learnt of another's failure lets that one speak first.
-    if (text.starts_with("ended because")) std::this_thread::sleep_for(std::chrono::milliseconds(500));
-    fmt::print(stderr, "{}\n", log_line({rank(), size(), state_->host}, LogLevel::error, text));
+    if (of_peer) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    fmt::print(stderr, "{}\n", log_line({rank(), size(), state_->host}, LogLevel::error, failure.text));
+    std::fflush(nullptr);
+    state_->session.abort(failure.code);
+}
+
+void MpiJob::fail_together(const std::optional<Failure>& mine) {
+    const Deadline deadline = state_->deadline(*this, "starting");
+    const std::string word = mine ? fmt::format("{} {}", mine->code, mine->text) : "";
+    const std::vector<std::string> words = comm::all_gather_bytes(state_->world, word);
+    const auto first = std::ranges::find_if(words, [](const std::string& text) { return !text.empty(); });
+    if (first == words.end()) return;
+    const int code = std::atoi(first->c_str());
+    state_->session.abandon();
+    if (rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(3));   // rank 0 speaks and ends all
+    else
+        for (const Voice& voice : voices(words)) {
+            const std::string text = voice.text.substr(voice.text.find(' ') + 1);
+            fmt::print(stderr, "{}\n", log_line({}, LogLevel::error, voice.who.empty() ? text : voice.who + ": " + text));
+        }
     std::fflush(nullptr);
     state_->session.abort(code);
 }
 
-void MpiJob::require_same_schedule(const schedule::Schedule& schedule) {
-    std::string sequence;
-    for (const std::string& line : schedule::collective_sequence(schedule, rank())) sequence += line + "\n";
-    const std::uint64_t hash = schedule::sequence_hash(schedule, rank());
-    const auto hashes = comm::all_gather_bytes(state_->world, {reinterpret_cast<const char*>(&hash), sizeof hash});
-    if (std::equal(hashes.begin() + 1, hashes.end(), hashes.begin())) return;
-    const std::string reference = comm::broadcast_bytes(state_->world, sequence, 0);
-    if (reference != sequence)
-        throw ConfigError(fmt::format("the ranks planned different schedules: {}; start all ranks with the same options and files", first_difference(lines_of(sequence), lines_of(reference))));
-    // Ranks that agree with rank 0 wait to be ended by those that do not.
-    std::this_thread::sleep_for(std::chrono::seconds(2));
-    throw ConfigError("ended because other ranks planned another schedule than rank 0");
+void MpiJob::require_same_plan(const config::Resolved& resolved, const schedule::Schedule& schedule) {
+    const std::vector<std::string> mine = agreement_lines(resolved, schedule, rank());
+    std::string theirs;
+    {
+        const Deadline deadline = state_->deadline(*this, "comparing their options");
+        theirs = comm::broadcast_bytes(state_->world, join_lines(mine), 0);
+    }
+    const std::string difference = first_difference(mine, split_lines(theirs));
+    std::optional<Failure> failure;
+    if (!difference.empty())
+        failure = {static_cast<int>(ExitCode::usage), fmt::format("the ranks would not run the same schedule: {}; start all ranks with the same options and files", difference)};
+    fail_together(failure);
 }
 
 std::vector<exec::RankResult> MpiJob::run(RunInput input) {
@@ -104,16 +144,22 @@ std::vector<exec::RankResult> MpiJob::run(RunInput input) {
     std::vector<comm::Progress> progress(1);
     std::vector<std::string> ops;
     for (std::size_t i = 0; i < program.ops.size(); ++i) ops.push_back(schedule::describe(schedule, program, OpId{i}));
-    auto communicators = communicators_of(schedule, rank(), state_->world);
+    auto communicators = [&] {
+        const Deadline deadline = state_->deadline(*this, "setting up");
+        return communicators_of(schedule, rank(), state_->world);
+    }();
     if (input.host.planned_arena) input.options.arena = schedule::plan_arena(program);
     const auto device = exec::make_host_device(schedule, program, input.options.arena, input.host.threads);
     data::TokenSource tokens(input.host.data, input.host.vocabulary);
-    const SignalReports signals({label()}, std::move(ops), progress);
-    input.options.interrupted = &SignalReports::interrupted();
-    input.options.on_stuck = [this](const std::string& what) { fail(static_cast<int>(ExitCode::environment), what); };
-    input.options.leave = [] { std::_Exit(static_cast<int>(ExitCode::environment)); };
+    const SignalReports signals({label()}, std::move(ops), progress, Interrupt::ends_at_once);
+    input.options.on_stuck = [this](const std::string& what) { fail({static_cast<int>(ExitCode::environment), what}); };
+    input.options.leave = [this] {
+        fmt::print(stderr, "{}\n", log_line({rank(), size(), state_->host}, LogLevel::error, "injected exit (--inject): leaves without telling the others"));
+        std::_Exit(static_cast<int>(ExitCode::environment));
+    };
     if (rank() != 0) input.options.on_step = nullptr;
     const exec::RankResult mine = exec::execute_rank(schedule, rank(), {*device, communicators, &state_->control, progress[0], tokens}, input.options);
+    const Deadline deadline = state_->deadline(*this, "bringing the results together");
     std::vector<exec::RankResult> all;
     for (const std::string& bytes : comm::all_gather_bytes(state_->world, to_bytes(mine)))
         if (rank() == 0) all.push_back(rank_result_from_bytes(bytes));
@@ -123,13 +169,14 @@ std::vector<exec::RankResult> MpiJob::run(RunInput input) {
 #else
 
 struct MpiJob::State {};
-MpiJob::MpiJob() { throw EnvironmentError("started by an MPI launcher, but this build has no MPI (configure with ZEROSIM_WITH_MPI=ON)"); }
+MpiJob::MpiJob(double) { throw EnvironmentError("started by an MPI launcher, but this build has no MPI (configure with ZEROSIM_WITH_MPI=ON)"); }
 MpiJob::~MpiJob() = default;
 int MpiJob::rank() const { return 0; }
 int MpiJob::size() const { return 1; }
 std::string MpiJob::label() const { return {}; }
-void MpiJob::fail(int code, const std::string&) { std::_Exit(code); }
-void MpiJob::require_same_schedule(const schedule::Schedule&) {}
+void MpiJob::fail_together(const std::optional<Failure>&) {}
+void MpiJob::fail(const Failure& failure, bool) { std::_Exit(failure.code); }
+void MpiJob::require_same_plan(const config::Resolved&, const schedule::Schedule&) {}
 std::vector<exec::RankResult> MpiJob::run(RunInput) { return {}; }
 
 #endif

@@ -88,6 +88,7 @@ analysis::TrainingReport training_report(const schedule::Schedule& schedule, con
             squares += rank.final_parameters[p].squared_norm;
             hash += rank.final_parameters[p].hash;
         }
+        if (!std::isfinite(squares)) throw VerificationError(fmt::format("parameter {} is not finite after the last step", schedule.parameters[p]));
         report.final_parameter_norms[schedule.parameters[p]] = std::sqrt(squares);
         report.final_parameter_hashes[schedule.parameters[p]] = fmt::format("{:016x}", hash);
     }

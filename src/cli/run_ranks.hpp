@@ -3,11 +3,13 @@
 // Results come back on rank 0 (all of them); other processes get none.
 #pragma once
 
+#include "cli/application.hpp"
 #include "config/resolve.hpp"
 #include "exec/execute.hpp"
 #include "exec/host_rank.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,18 +27,23 @@ struct RunInput {
 /// This process's place among mpirun's.
 class MpiJob {
 public:
-    MpiJob();
+    /// `timeout`: seconds that ranks may keep each other waiting outside the run itself, starting MPI included.
+    explicit MpiJob(double timeout);
     ~MpiJob();
     MpiJob(const MpiJob&) = delete;
     MpiJob& operator=(const MpiJob&) = delete;
     [[nodiscard]] int rank() const;
     [[nodiscard]] int size() const;
     [[nodiscard]] std::string label() const;     // "[rank 3/8 node-a]"
-    /// Refuses a job whose ranks planned different schedules, naming the first difference. Collective.
-    void require_same_schedule(const schedule::Schedule& schedule);
+    /// Collective. Returns when no rank has a failure; else rank 0 prints each different one once, and all ranks end.
+    void fail_together(const std::optional<Failure>& mine);
+    /// Collective. Refuses a job whose ranks were started with different options or planned different collectives, naming the first
+    /// difference.
+    void require_same_plan(const config::Resolved& resolved, const schedule::Schedule& schedule);
     [[nodiscard]] std::vector<exec::RankResult> run(RunInput input);
-    /// Prints `text` for this rank and ends every rank with `code`. Never finalizes: others may wait for ever.
-    [[noreturn]] void fail(int code, const std::string& text);
+    /// Prints the failure of this rank alone and ends every rank. Never finalizes: others may wait for ever.
+    /// `of_peer`: another rank has failed and says so; this one speaks only if that does not end the job.
+    [[noreturn]] void fail(const Failure& failure, bool of_peer = false);
 
 private:
     struct State;

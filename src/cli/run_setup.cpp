@@ -35,6 +35,14 @@ exec::FaultKind kind_of(config::FaultAction action) {
     return exec::FaultKind::fail;
 }
 
+/// What an op can be called by: its own name, its kernel's, its kind or that of its collective, as messages and the dump show them.
+std::vector<std::string> names_of(const schedule::Schedule& schedule, const schedule::Program& program, const schedule::Op& op) {
+    std::vector<std::string> names{std::string(schedule.names[op.name]), std::string(schedule::name(op.kind))};
+    if (op.kernel != kernel::Kernel::count_) names.emplace_back(kernel::name(op.kernel));
+    if (op.kind == schedule::OpKind::collective) names.emplace_back(name(program.collective_of(op).kind));
+    return names;
+}
+
 /// A position in the program, or the first op of a step with that name.
 std::size_t find_op(const std::string& text, const schedule::Schedule& schedule, std::int64_t rank) {
     const schedule::Program& program = schedule.program_of(rank);
@@ -45,11 +53,12 @@ std::size_t find_op(const std::string& text, const schedule::Schedule& schedule,
     }
     std::vector<std::string> names;
     for (std::size_t i = program.first_begin; i < program.ops.size(); ++i) {
-        const std::string name(schedule.names[program.ops[i].name]);
-        if (name == text) return i;
-        if (!name.empty() && std::ranges::find(names, name) == names.end()) names.push_back(name);
+        for (std::string& name : names_of(schedule, program, program.ops[i])) {
+            if (name == text) return i;
+            if (!name.empty() && std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
+        }
     }
-    throw ConfigError(fmt::format("inject: rank {} has no op named '{}'{}", rank, text, did_you_mean(text, names)));
+    throw ConfigError(fmt::format("inject: rank {} has no op named '{}'{}; zerosim show --schedule lists them", rank, text, did_you_mean(text, names)));
 }
 
 std::vector<double> synthetic_seconds(const schedule::Schedule& schedule, const cluster::Cluster& cluster) {

@@ -6,18 +6,22 @@
 #include "comm/control_channel.hpp"
 
 #include <atomic>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace zerosim::cli {
 
+/// What Ctrl-C does: where all ranks are in this process they can end after the same step; a process of several cannot agree.
+enum class Interrupt : std::uint8_t { ends_after_the_step, ends_at_once };
+
 /// While it lives: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT and SIGTERM print where each rank of this process is and end it with
-/// 128 + signal; the first SIGINT sets interrupted(), the second ends the process with 130.
+/// 128 + signal. SIGINT does so too, or sets interrupted() the first time.
 class SignalReports {
 public:
     /// `labels` by local rank ("[rank 3/8 node-a]"), `ops` by position in the program. `progress` outlives this.
-    SignalReports(std::vector<std::string> labels, std::vector<std::string> ops, std::span<const comm::Progress> progress);
+    SignalReports(std::vector<std::string> labels, std::vector<std::string> ops, std::span<const comm::Progress> progress, Interrupt interrupt);
     ~SignalReports();
     SignalReports(const SignalReports&) = delete;
     SignalReports& operator=(const SignalReports&) = delete;

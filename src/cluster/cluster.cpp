@@ -13,6 +13,8 @@ double cores_per_rank(const Cluster& cluster, std::int64_t ranks) {
 
 Cluster with_devices_per_node(Cluster cluster, std::int64_t devices) {
     const double node_bandwidth = cluster.network.bytes_per_second * static_cast<double>(cluster.devices_per_node);
+    if (cluster.fabric.wiring == Wiring::full_mesh && cluster.devices_per_node > 1) // a link to each peer that is left
+        cluster.intra_node.bytes_per_second *= static_cast<double>(devices - 1) / static_cast<double>(cluster.devices_per_node - 1);
     cluster.devices_per_node = devices;
     cluster.network.bytes_per_second = node_bandwidth / static_cast<double>(devices);
     return cluster;

@@ -3,6 +3,9 @@
 // Holds peaks and measured rates; does not turn work into time (cost/ does).
 #pragma once
 
+#include "cluster/fabric.hpp"
+#include "cluster/software.hpp"
+
 #include <cstdint>
 #include <string>
 
@@ -16,9 +19,29 @@ struct Link {
     [[nodiscard]] double achieved_bytes_per_second() const { return bytes_per_second * efficiency; }
 };
 
+/// GEMMs in tiles of multiprocessors (cost/gemm_cost.hpp). Without multiprocessors GEMMs follow the plain roofline.
+struct GemmTiles {
+    std::int64_t multiprocessors = 0;
+    double depth_overhead = 0;      // columns of k that the begin and end of a tile are worth
+    double small_tile_loss = 0;     // efficiency of a tile goes with its area to this power
+    double wave_quantization = 1;   // part of a partly filled last wave that is lost
+    double sustained = 1;           // clock under a training load over that of a short burst
+    double unaligned_efficiency = 1;        // of the peak, where rows do not begin at 16 bytes
+    double unaligned_weight_efficiency = 1; // the same for a weight's gradient, whose depth is the tokens
+};
+
+/// Fused causal attention (cost/attention_cost.hpp): DeviceSpec::attention_efficiency is its forward efficiency.
+struct AttentionSpeed {
+    double backward_efficiency = 0;                   // 0 = as forward
+    double softmax_flops = 0, backward_softmax_flops = 0; // what a (query, key) pair costs beside its products
+    double ramp_tokens = 0;                           // the cost goes with 1 + ramp / sequence
+    double flash2_efficiency = 0;                     // FlashAttention-2, forward and backward; 0 = the same library
+};
+
 /// A GPU, or one core of a CPU (rates measured with every core busy): see `Cluster::cores`.
 struct DeviceSpec {
     std::string name;
+    std::string generation; // cluster/generation.hpp; empty = unknown: plain roofline
     bool is_cpu = false;
     std::int64_t memory_bytes = 0;
     double memory_bytes_per_second = 0;
@@ -30,6 +53,9 @@ struct DeviceSpec {
     double kernel_launch_seconds = 0;  // device time lost per kernel
     double host_issue_seconds = 0;     // host time per op
     std::int64_t context_bytes = 0;    // driver context and libraries
+    double fp8_flops = 0;              // dense matrix peak; 0 = none
+    GemmTiles gemm;
+    AttentionSpeed attention;
 };
 
 struct Cluster {
@@ -40,10 +66,14 @@ struct Cluster {
     Link intra_node;        // NVLink, PCIe or shared memory
     Link network;           // per device: node bandwidth / devices per node
     Link host_link;         // device memory to host memory (PCIe); bandwidth 0 = they are the same memory
+    Fabric fabric;          // wiring of a node, and which library moves the bytes
     double collective_launch_seconds = 0;  // of every collective, beside the latency of its steps
     double reduction_bytes_per_second = 0; // host ranks add peers' slices themselves; 0 = in-network or free
     bool measured = false;                 // from `zerosim calibrate`
     bool free_communication = false;       // cluster.communication = free
+    double compute_slowdown = 0;           // a kernel takes 1 + this times as long while a collective runs on its device
+    Software software;                     // cluster.software
+    std::string published_software;        // calibration.software: the stack of the published runs; empty = the newest
 };
 
 /// Nodes that `ranks` devices fill (the last one may be partly filled).

@@ -2,11 +2,13 @@
 
 #include "base/error.hpp"
 #include "base/nearest.hpp"
+#include "cluster/generation.hpp"
 #include "config/ini.hpp"
 
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -42,17 +44,23 @@ constexpr Key kKeys[] = {
     {"device.fp32-teraflops", kTera, ZEROSIM_KEY(device.fp32_flops), true, true},
     {"device.bf16-teraflops", kTera, ZEROSIM_KEY(device.bf16_flops), true, true},
     {"device.fp16-teraflops", kTera, ZEROSIM_KEY(device.fp16_flops), true, true},
+    {"device.fp8-teraflops", kTera, ZEROSIM_KEY(device.fp8_flops)},
+    {"device.multiprocessors", 1, ZEROSIM_KEY(device.gemm.multiprocessors)},
     {"device.vector-teraflops", kTera, ZEROSIM_KEY(device.vector_flops)},
     {"device.gemm-efficiency", 1, ZEROSIM_KEY(device.gemm_efficiency)},
     {"device.attention-efficiency", 1, ZEROSIM_KEY(device.attention_efficiency)},
     {"device.kernel-launch-microseconds", kMicro, ZEROSIM_KEY(device.kernel_launch_seconds)},
     {"device.host-issue-microseconds", kMicro, ZEROSIM_KEY(device.host_issue_seconds)},
     {"device.context-mib", kMiB, ZEROSIM_KEY(device.context_bytes)},
-    {"node.devices", 1, ZEROSIM_KEY(devices_per_node), true, true},
+    {"node.devices", 1, [](const Cluster& c) { return static_cast<double>(c.devices_per_node); },
+     [](Cluster& c, double v) { c = cluster::with_devices_per_node(c, static_cast<std::int64_t>(v)); }, true, true},
     {"node.cores", 1, ZEROSIM_KEY(cores), false, true},
     {"node.link-gigabytes-per-second", kGiga, ZEROSIM_KEY(intra_node.bytes_per_second), true, true},
     {"node.link-efficiency", 1, ZEROSIM_KEY(intra_node.efficiency)},
     {"node.link-latency-microseconds", kMicro, ZEROSIM_KEY(intra_node.latency_seconds)},
+    {"node.island-devices", 1, ZEROSIM_KEY(fabric.island_devices)},
+    {"node.bridge-gigabytes-per-second", kGiga, ZEROSIM_KEY(fabric.bridge_bytes_per_second)},
+    {"node.bridges", 1, ZEROSIM_KEY(fabric.bridges)},
     {"node.host-link-gigabytes-per-second", kGiga, ZEROSIM_KEY(host_link.bytes_per_second)},
     {"node.host-link-latency-microseconds", kMicro, ZEROSIM_KEY(host_link.latency_seconds)},
     {"network.gigabits-per-second", 1,
@@ -61,6 +69,7 @@ constexpr Key kKeys[] = {
     {"network.efficiency", 1, ZEROSIM_KEY(network.efficiency)},
     {"network.latency-microseconds", kMicro, ZEROSIM_KEY(network.latency_seconds)},
     {"collective.launch-microseconds", kMicro, ZEROSIM_KEY(collective_launch_seconds)},
+    {"collective.compute-slowdown", 1, ZEROSIM_KEY(compute_slowdown)},
     {"collective.reduction-gigabytes-per-second", kGiga, ZEROSIM_KEY(reduction_bytes_per_second)},
 };
 #undef ZEROSIM_KEY
@@ -75,7 +84,8 @@ double number(const IniFile& file, const IniEntry& entry) {
     if (entry.key.ends_with("efficiency") && (value > 1 || value == 0))
         throw ConfigError(
             fmt::format("{}: {} = {} is not a fraction above 0 and up to 1", file.place(entry), entry.key, entry.value));
-    const bool count = entry.key == "node.devices" || entry.key == "node.cores";
+    constexpr std::array kCounts{"node.devices", "node.cores", "node.island-devices", "node.bridges", "device.multiprocessors"};
+    const bool count = std::find(kCounts.begin(), kCounts.end(), entry.key) != kCounts.end();
     if (count && (value != std::floor(value) || value < 1 || value > 1e6))
         throw ConfigError(
             fmt::format("{}: {} = {} is not a whole number from 1 to 1000000", file.place(entry), entry.key, entry.value));
@@ -90,6 +100,18 @@ bool apply_text_key(Cluster& result, const IniFile& file, const IniEntry& entry)
     };
     if (entry.key == "device.name")
         result.device.name = entry.value;
+    else if (entry.key == "device.generation")
+        cluster::set_generation(result.device, entry.value);
+    else if (entry.key == "calibration.software")
+        result.published_software = cluster::software(entry.value).name;
+    else if (entry.key == "cluster.base")
+        return true; // load_file
+    else if (entry.key == "node.wiring")
+        result.fabric.wiring = cluster::wiring(entry.value);
+    else if (entry.key == "collective.tuning")
+        result.fabric.tuning = cluster::collective_tuning(entry.value);
+    else if (entry.key == "network.ll128")
+        result.fabric.network_ll128 = one_of("true", "false");
     else if (entry.key == "device.kind")
         result.device.is_cpu = one_of("cpu", "gpu");
     else if (entry.key == "calibration.measured")
@@ -100,7 +122,8 @@ bool apply_text_key(Cluster& result, const IniFile& file, const IniEntry& entry)
 }
 
 std::vector<std::string> key_names() {
-    std::vector<std::string> names = {"device.name", "device.kind", "calibration.measured"};
+    std::vector<std::string> names = {"device.name", "device.kind", "device.generation", "calibration.software", "calibration.measured",
+                                      "node.wiring", "collective.tuning", "network.ll128", "cluster.base"};
     for (const Key& key : kKeys) names.emplace_back(key.name);
     return names;
 }
@@ -113,9 +136,9 @@ void require_known(const IniFile& file) {
                                           did_you_mean(entry.key, names)));
 }
 
-Cluster parse(const IniFile& file) {
+/// The entries of a file over what its base, if it has one, already said.
+Cluster parse(const IniFile& file, Cluster result = {}) {
     require_known(file);
-    Cluster result;
     result.name = fs::path(file.name).stem().string();
     for (const IniEntry& entry : file.entries) apply_text_key(result, file, entry);
     for (const Key& key : kKeys) {
@@ -130,6 +153,15 @@ Cluster parse(const IniFile& file) {
                 fmt::format("{}: a cluster of {}s needs {}, above 0", file.name, result.device.is_cpu ? "cpu" : "gpu", key.name));
     }
     return result;
+}
+
+/// The keys of a section that are words, where they are not what they are when left out.
+std::string fabric_text(const std::string& section, const cluster::Fabric& fabric) {
+    const cluster::Fabric plain;
+    if (section == "node" && fabric.wiring != plain.wiring) return fmt::format("wiring = {}\n", cluster::name(fabric.wiring));
+    if (section == "network" && !fabric.network_ll128) return "ll128 = false\n";
+    if (section == "collective" && fabric.tuning != plain.tuning) return fmt::format("tuning = {}\n", cluster::name(fabric.tuning));
+    return "";
 }
 
 bool is_path(const std::string& name) { return name.find('/') != std::string::npos || name.ends_with(".cfg"); }
@@ -167,8 +199,23 @@ fs::path find_cluster(const std::string& name_or_path, const SearchPaths& paths)
                                   did_you_mean(name_or_path, names), known_names(names)));
 }
 
+namespace {
+
+/// `cluster.base` names a file beside this one, or one that --cluster would find.
+Cluster load_file(const fs::path& path, const SearchPaths& paths, int depth) {
+    const IniFile file = read_ini(path);
+    const auto base =
+        std::find_if(file.entries.begin(), file.entries.end(), [](const IniEntry& e) { return e.key == "cluster.base"; });
+    if (base == file.entries.end()) return parse(file);
+    if (depth > 8) throw ConfigError(fmt::format("{}: bases of bases, more than 8 deep: a circle?", file.place(*base)));
+    const fs::path beside = path.parent_path() / (base->value + ".cfg");
+    return parse(file, load_file(is_file(beside) ? beside : find_cluster(base->value, paths), paths, depth + 1));
+}
+
+} // namespace
+
 cluster::Cluster load_cluster(const std::string& name_or_path, const SearchPaths& paths) {
-    return parse(read_ini(find_cluster(name_or_path, paths)));
+    return load_file(find_cluster(name_or_path, paths), paths, 0);
 }
 
 std::vector<std::string> cluster_names(const SearchPaths& paths) {
@@ -192,13 +239,17 @@ std::string cluster_text(const cluster::Cluster& cluster, const std::string& pro
     }
     text += fmt::format("\n[calibration]\nmeasured = {}\n\n[device]\nname = {}\nkind = {}\n", cluster.measured ? "true" : "false",
                         cluster.device.name, cluster.device.is_cpu ? "cpu" : "gpu");
+    if (!cluster.device.generation.empty()) text += fmt::format("generation = {}\n", cluster.device.generation);
     std::string section = "device";
     for (const Key& key : kKeys) {
         const std::string_view name = key.name;
         const std::size_t dot = name.find('.');
         const double value = key.get(cluster) / key.unit;
         if (value == 0) continue; // zero is every key's meaning when left out
-        if (name.substr(0, dot) != section) text += fmt::format("\n[{}]\n", section = name.substr(0, dot));
+        if (name.substr(0, dot) != section) {
+            section = name.substr(0, dot);
+            text += fmt::format("\n[{}]\n{}", section, fabric_text(section, cluster.fabric));
+        }
         text += fmt::format("{} = {:.6g}\n", name.substr(dot + 1), value);
     }
     return text;

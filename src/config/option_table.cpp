@@ -81,8 +81,14 @@ void model_and_cluster(Table& t) {
     t.text("cluster", "local", "preset (zerosim list clusters) or the path of one").commands = kScenario | kLaunch;
     t.integer("ranks", "1", 1, 1e7, "world size; under mpirun MPI's").commands =
         kScenario | bits({Command::collectives, Command::calibrate});
-    t.integer("cluster.gpus-per-node", "", 1, 4096, "devices of a node").default_text = "the cluster's";
-    t.real("cluster.network-gigabits-per-node", "", 1e-3, 1e6, "network of a node, Gbit/s").default_text = "the cluster's";
+    Option& devices = t.integer("cluster.gpus-per-node", "", 1, 4096, "devices of a node");
+    devices.default_text = "the cluster's";
+    devices.commands = kScenario | bits({Command::collectives});
+    Option& network = t.real("cluster.network-gigabits-per-node", "", 1e-3, 1e6, "network of a node, Gbit/s");
+    network.default_text = "the cluster's";
+    network.commands = kScenario | bits({Command::collectives});
+    t.choice("cluster.software", {"auto", "none", "torch-2.0", "torch-2.6", "torch-2.11"}, {},
+             "whose kernels and host code run; auto: none for zerosim and on CPUs, torch-2.0 for fsdp, else the cluster's or torch-2.11");
     t.choice("cluster.communication", {"modelled", "free"}, {}, "free: collectives take no time");
     t.choice("collective.order", {"rank", "library"}, {"library"}, "rank: sums in rank order, the same bits at every run");
     t.choice("device", {"auto", "cpu", "cuda"}, {}, "what kernels run on");
@@ -105,8 +111,9 @@ void strategy(Table& t) {
     t.choice("strategy.arena", {"planned", "caching"}, {},
              "planned: offsets in one arena per pool, fixed ahead; caching: allocated as used")
         .commands = kRun | bits({Command::show});
-    t.choice("strategy.offload-parameters", {"none", "cpu", "nvme"}, {"cpu", "nvme"}, "where parameter shards lie");
-    t.choice("strategy.offload-optimizer", {"none", "cpu", "nvme"}, {"cpu", "nvme"}, "where optimizer states lie");
+    t.choice("strategy.offload-parameters", {"none", "cpu", "nvme"}, {"nvme"}, "where parameter shards lie (fsdp2: both)");
+    t.choice("strategy.offload-optimizer", {"none", "cpu", "nvme"}, {"nvme"}, "where optimizer states lie (fsdp2: both)");
+    t.flag("strategy.gradient-as-bucket-view", false, "gradients are views of the buckets (ddp)");
     for (const char* axis : {"tensor", "pipeline", "context", "expert", "sequence"}) {
         t.integer(std::string("parallel.") + axis, "1", 1, 1e5, "ranks of this axis; only 1 is built").built = false;
     }
@@ -120,28 +127,28 @@ void training(Table& t) {
     t.integer("train.global-batch", "", 1, 1e9, "sequences of a step, all ranks; sets whichever of the two above is not given")
         .default_text = "ranks x micro-batch x accumulation";
     t.integer("train.steps", "3", 1, 1e9, "steps");
-    t.choice("train.precision", {"bf16-mixed", "fp16-mixed", "bf16", "fp32", "fp8-mixed"}, {"fp8-mixed"},
-             "weights and activations; -mixed: fp32 masters");
+    t.choice("train.precision", {"bf16-mixed", "fp16-mixed", "bf16", "fp32", "fp8-mixed"}, {},
+             "weights and activations; -mixed: fp32 masters; fp8-mixed: bf16-mixed, products of blocks in 8 bits (simulate only)");
     Option& reduce = t.choice("train.reduce-precision", {"fp32", "bf16", "fp16"}, {}, "dtype in which gradients are reduced");
     reduce.default_value.clear();
     reduce.default_text = "by system; zerosim: the compute dtype";
     t.choice("train.optimizer", {"adamw", "adamw-foreach", "sgd-momentum", "adamw-8bit"},
-             {"adamw-foreach", "sgd-momentum", "adamw-8bit"}, "optimizer");
-    t.real("train.learning-rate", "1e-3", 0, 1e6, "learning rate");
+             {"adamw-8bit"}, "adamw: fused; adamw-foreach, sgd-momentum: systems ddp and fsdp2");
+    t.real("train.learning-rate", "1e-3", 0, 1e38, "learning rate");
     t.real("train.beta1", "0.9", 0, 1, "Adam's beta 1");
     t.real("train.beta2", "0.95", 0, 1, "Adam's beta 2");
     t.real("train.epsilon", "1e-8", 0, 1, "Adam's epsilon");
     t.real("train.weight-decay", "0.1", 0, 1e3, "decoupled weight decay, of matrices only");
     t.real("train.clip-gradients", "0", 0, 1e9, "global gradient norm to clip to; 0: off");
     t.real("train.initial-loss-scale", "65536", 1, 4294967296.0, "loss scale of fp16-mixed at the first step");
-    t.text("train.recompute", "none", "none | full | every:K (blocks 0, K, 2K, ...) are computed again in backward").planned = {
-        "selective"};
+    t.text("train.recompute", "none", "none | full | every:K (blocks 0, K, 2K, ...) | selective (all but attention and every second product), computed again in backward");
     t.flag("train.recompute-early-stop", true, "recomputation ends at the last tensor that backward needs");
     t.choice("train.attention", {"flash", "standard"}, {"standard"}, "flash: scores are never stored");
-    t.choice("train.compile", {"false", "true"}, {"true"}, "torch.compile");
+    t.flag("train.compile", false, "torch.compile of each block (ddp, fsdp2)");
     t.real("train.dropout", "0", 0, 0.999, "probability to drop, after embedding, attention and feed-forward");
     t.integer("train.seed", "0", 0, 9e18, "of weights and dropout");
-    t.integer("train.lora-rank", "0", 0, 4096, "LoRA adapters; only 0 (none) is built").built = false;
+    t.integer("train.lora-rank", "0", 0, 65536, "rank of LoRA adapters, all else frozen (ddp, fsdp2); 0: none");
+    t.text("train.lora-targets", "q,k,v,o", "linear layers of a block that get adapters");
     t.text("train.data", "", "a file (bytes are tokens), a folder of .md files, or 'chain'").default_text = "zerosim's own docs";
     t.choice("train.init", {"normal", "hash"}, {}, "initial weights; hash: those of the reference trajectories");
 }
@@ -157,11 +164,16 @@ void running(Table& t) {
     t.group("Benchmarks", bits({Command::collectives, Command::calibrate}));
     t.bytes("minimum-bytes", "1M", "smallest message; M = MiB, MB = decimal").commands = bits({Command::collectives});
     t.bytes("maximum-bytes", "64M", "largest message").commands = bits({Command::collectives});
+    t.text("sizes", "", "message sizes, comma-separated, instead of minimum-bytes to maximum-bytes").commands =
+        bits({Command::collectives});
     t.integer("step-factor", "2", 2, 1024, "from one message size to the next").commands = bits({Command::collectives});
     t.choice("kind", {"all", "all-reduce", "all-gather", "reduce-scatter", "broadcast", "all-to-all"}, {}, "which collectives")
         .commands = bits({Command::collectives});
     t.choice("type", {"fp32", "bf16", "fp16", "fp64"}, {}, "of the elements").commands = bits({Command::collectives});
     t.flag("predict", false, "do not communicate: the cost model's times on the cluster").commands = bits({Command::collectives});
+    t.flag("compare", false, "measure, and print the cost model's times beside").commands = bits({Command::collectives});
+    t.integer("stride", "1", 1, 1e6, "ranks of the predicted group are this far apart (e.g. one device of each node)").commands =
+        bits({Command::collectives});
     t.integer("repeats", "30", 1, 1e6, "timed repeats; the median is reported");
 
     t.group("Checks", kScenario);

@@ -66,6 +66,23 @@ cluster::Cluster cluster_of(Values& values, const SearchPaths& paths) {
     return c;
 }
 
+/// The software whose kernels and host code are modelled. The `zerosim` system and CPUs have the device's own figures.
+cluster::Software software_of(Values& values, const cluster::Cluster& cluster) {
+    if (values.text("cluster.software") == "auto") {
+        const std::string& system = values.text("strategy.system");
+        // 8-bit training under FSDP2 is torchtitan's, with torchao: its stack.
+        const bool torchtitan = system == "fsdp2" && values.text("train.precision") == "fp8-mixed";
+        const std::string newest = torchtitan ? "torch-2.6" : "torch-2.11";
+        const std::string published = cluster.published_software.empty() ? newest : cluster.published_software;
+        const bool own = cluster.device.is_cpu || system == "zerosim";
+        values.set("cluster.software", own ? "none" : system == "fsdp" ? "torch-2.0" : published, "from strategy.system " + system);
+    }
+    const std::string& name = values.text("cluster.software");
+    cluster::Software software = name == "none" ? cluster::Software{} : cluster::software(name);
+    software.compiled = values.boolean("train.compile");
+    return software;
+}
+
 std::int64_t ranks_of(Values& values, const Machine& machine) {
     if (machine.launched_ranks) {
         const std::string launched = std::to_string(*machine.launched_ranks);
@@ -163,6 +180,7 @@ Resolved resolve(Command command, Values values, const SearchPaths& paths, const
     strategy::Scenario& s = resolved.scenario;
     s.model = std::move(loaded.model);
     s.cluster = cluster_of(values, paths);
+    s.cluster.software = software_of(values, s.cluster);
     s.strategy = strategy_of(values);
     s.training = training_of(values);
     s.ranks = ranks;
@@ -172,6 +190,8 @@ Resolved resolve(Command command, Values values, const SearchPaths& paths, const
     resolved.run = run_options_of(values);
     if (resolved.run.inject && resolved.run.inject->rank >= ranks)
         values.refuse("inject", fmt::format("names a rank beyond the {} ranks", ranks));
+    const bool framework = s.strategy.system == strategy::System::ddp || s.strategy.system == strategy::System::fsdp2;
+    if (command == Command::run && framework) values.refuse("strategy.system", "is simulated only so far: zerosim has no kernels for PyTorch's eager modules");
     settle_shown(values, s);
     for (const Value& value : values.all()) {
         if (concerns_scenario(*find_option(value.key))) resolved.values.push_back(value);

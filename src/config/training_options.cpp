@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -28,11 +29,14 @@ constexpr std::array<std::pair<std::string_view, System>, 6> kSystems{{{"zerosim
                                                                        {"fsdp2", System::fsdp2},
                                                                        {"deepspeed", System::deepspeed},
                                                                        {"megatron", System::megatron}}};
-constexpr std::array<std::pair<std::string_view, Precision>, 4> kPrecisions{{{"bf16-mixed", Precision::bf16_mixed},
+constexpr std::array<std::pair<std::string_view, Precision>, 5> kPrecisions{{{"bf16-mixed", Precision::bf16_mixed},
+                                                                             {"fp8-mixed", Precision::bf16_mixed},
                                                                              {"fp16-mixed", Precision::fp16_mixed},
                                                                              {"bf16", Precision::bf16},
                                                                              {"fp32", Precision::fp32}}};
-constexpr std::array<std::pair<std::string_view, Optimizer>, 1> kOptimizers{{{"adamw", Optimizer::adamw}}};
+constexpr std::array<std::pair<std::string_view, Optimizer>, 3> kOptimizers{
+    {{"adamw", Optimizer::adamw}, {"adamw-foreach", Optimizer::adamw_foreach}, {"sgd-momentum", Optimizer::sgd_momentum}}};
+constexpr std::array<std::pair<std::string_view, Placement>, 2> kPlacements{{{"none", Placement::device}, {"cpu", Placement::cpu}}};
 constexpr std::array<std::pair<std::string_view, DeviceChoice>, 3> kDevices{
     {{"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}}};
 constexpr std::array<std::pair<std::string_view, Compute>, 2> kComputes{
@@ -47,11 +51,12 @@ Recompute recompute_of(const Values& values) {
     const std::string& text = values.text("train.recompute");
     if (text == "none") return {0};
     if (text == "full") return {1};
+    if (text == "selective") return {1, true};
     if (text.starts_with("every:")) {
         const auto every = parse_integer(std::string_view(text).substr(6));
         if (every && *every >= 1 && *every <= 32767) return {static_cast<int>(*every)};
     }
-    values.refuse("train.recompute", "is not none, full or every:K with K at least 1");
+    values.refuse("train.recompute", "is not none, full, selective or every:K with K at least 1");
 }
 
 /// The `zerosim` system stores and reduces gradients in the compute dtype; another dtype is not built.
@@ -63,6 +68,43 @@ void check_reduce_precision(const Values& values, Precision precision) {
                       fmt::format("is not implemented yet for train.precision {}: the zerosim system reduces in {}",
                                   values.text("train.precision"), name(compute_dtype(precision))));
     }
+}
+
+std::optional<DType> reduce_precision_of(const Values& values) {
+    const std::string& text = values.text("train.reduce-precision");
+    if (text.empty()) return std::nullopt;
+    return text == "fp32" ? DType::fp32 : text == "bf16" ? DType::bf16 : DType::fp16;
+}
+
+/// Names between commas.
+std::vector<std::string> lora_targets_of(const Values& values) {
+    std::vector<std::string> targets;
+    const std::string& text = values.text("train.lora-targets");
+    for (std::size_t begin = 0; begin <= text.size();) {
+        const std::size_t end = std::min(text.find(',', begin), text.size());
+        targets.push_back(text.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    for (const std::string& target : targets) {
+        if (target != "q" && target != "k" && target != "v" && target != "o")
+            values.refuse("train.lora-targets", fmt::format("has '{}'; adapters exist for q, k, v and o", target));
+    }
+    return targets;
+}
+
+/// Options of PyTorch's eager systems alone: other systems would have to ignore them.
+void check_framework_options(const Values& values, System system) {
+    const bool ddp = system == System::ddp, fsdp2 = system == System::fsdp2;
+    const auto only = [&](bool allowed, const char* key, const char* default_value) {
+        if (!allowed && values.text(key) != default_value)
+            values.refuse(key, fmt::format("is not implemented yet for strategy.system {}", values.text("strategy.system")));
+    };
+    only(ddp || fsdp2, "train.optimizer", "adamw");
+    only(ddp || fsdp2, "train.compile", "false");
+    only(ddp, "strategy.gradient-as-bucket-view", "false");
+    only(ddp || fsdp2, "train.lora-rank", "0");
+    only(fsdp2, "strategy.offload-parameters", "none");
+    only(fsdp2, "strategy.offload-optimizer", "none");
 }
 
 std::optional<Fault> fault_of(const Values& values) {
@@ -89,6 +131,9 @@ Strategy strategy_of(const Values& values) {
     s.prefetch_depth = static_cast<int>(values.integer("strategy.prefetch-depth"));
     s.overlap_communication = values.boolean("strategy.overlap-communication");
     s.reuse_gathered = values.boolean("strategy.reuse-gathered");
+    s.gradient_as_bucket_view = values.boolean("strategy.gradient-as-bucket-view");
+    s.parameters_at = pick(values, "strategy.offload-parameters", kPlacements);
+    s.optimizer_at = pick(values, "strategy.offload-optimizer", kPlacements);
     return s;
 }
 
@@ -99,6 +144,8 @@ Training training_of(const Values& values) {
     t.gradient_accumulation = values.integer("train.gradient-accumulation");
     t.steps = values.integer("train.steps");
     t.precision = pick(values, "train.precision", kPrecisions);
+    t.fp8_products = values.text("train.precision") == "fp8-mixed";
+    t.reduce_precision = reduce_precision_of(values);
     t.optimizer = pick(values, "train.optimizer", kOptimizers);
     t.learning_rate = values.real("train.learning-rate");
     t.beta1 = values.real("train.beta1");
@@ -111,12 +158,16 @@ Training training_of(const Values& values) {
     t.recompute_early_stop = values.boolean("train.recompute-early-stop");
     t.dropout = values.real("train.dropout");
     t.seed = static_cast<std::uint64_t>(values.integer("train.seed"));
+    t.lora_rank = values.integer("train.lora-rank");
+    t.lora_targets = lora_targets_of(values);
+    t.compile = values.boolean("train.compile");
     t.data = values.text("train.data");
     t.init = values.text("train.init");
     for (const char* beta : {"train.beta1", "train.beta2"}) {
         if (values.real(beta) >= 1) values.refuse(beta, "is not below 1");
     }
     check_reduce_precision(values, t.precision);
+    check_framework_options(values, pick(values, "strategy.system", kSystems));
     return t;
 }
 

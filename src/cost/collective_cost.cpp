@@ -1,8 +1,12 @@
-// Collectives by alpha-beta: a launch, a latency per step of the algorithm, and the bytes that cross the scarcest link.
+// GPU clusters with `collective.tuning`: what that library chooses, in the time it was measured to take (nccl_*).
+// Others by alpha-beta: a launch, a latency per step of the algorithm, and the bytes that cross the scarcest link.
 // GPU: ring, and for an all-reduce over several nodes the tree where it is faster, with the step counts of NCCL 2.30
 // (src/graph/tuning.cc, ncclTopoGetAlgoTime). CPU: what comm/ does: all-to-all, own sum in rank order, all-gather.
 #include "base/error.hpp"
+#include "cost/collective_choice.hpp"
 #include "cost/cost.hpp"
+#include "cost/nccl_seconds.hpp"
+#include "cost/placement.hpp"
 
 #include <fmt/core.h>
 
@@ -12,21 +16,6 @@
 namespace zerosim::cost {
 namespace {
 
-/// How a group lies on the nodes.
-struct Placement {
-    std::int64_t ranks = 1;
-    std::int64_t per_node = 1;
-    std::int64_t nodes = 1;
-};
-
-// A group that fits on one node is taken to lie on one: groups of consecutive blocks of ranks * stride straddle nodes only when
-// that does not divide the node's devices.
-Placement place(std::int64_t ranks, std::int64_t stride, const cluster::Cluster& cluster) {
-    if (ranks * stride <= cluster.devices_per_node) return {ranks, ranks, 1};
-    const std::int64_t per_node = std::clamp<std::int64_t>(cluster.devices_per_node / stride, 1, ranks);
-    return {ranks, per_node, (ranks + per_node - 1) / per_node};
-}
-
 /// Latency of `steps` hops along the ring, each of which crosses a node boundary once a node (nInter of tuning.cc).
 double ring_latency(const Placement& place, std::int64_t rounds, const cluster::Cluster& cluster) {
     const std::int64_t across = place.nodes - 1;
@@ -35,10 +24,17 @@ double ring_latency(const Placement& place, std::int64_t rounds, const cluster::
                                           static_cast<double>(across) * cluster.network.latency_seconds);
 }
 
+/// All links of a device, less those to peers outside the group where each peer has its own.
+double rate_within(const Placement& place, const cluster::Cluster& cluster) {
+    const double all = cluster.intra_node.achieved_bytes_per_second();
+    if (cluster.fabric.wiring != cluster::Wiring::full_mesh || cluster.devices_per_node < 2 || place.per_node < 2) return all;
+    return all * static_cast<double>(place.per_node - 1) / static_cast<double>(cluster.devices_per_node - 1);
+}
+
 // A ring enters and leaves a node once, through all its network cards. The groups that a node holds at once (stride of them)
 // share them, so a group has the cards of its own per_node devices.
 double ring_bytes_per_second(const Placement& place, const cluster::Cluster& cluster) {
-    const double within = cluster.intra_node.achieved_bytes_per_second();
+    const double within = rate_within(place, cluster);
     if (place.nodes == 1) return within;
     const double across = cluster.network.achieved_bytes_per_second() * static_cast<double>(place.per_node);
     return place.per_node == 1 ? across : std::min(within, across);
@@ -69,16 +65,33 @@ double all_to_all_seconds(double bytes, const Placement& place, const cluster::C
     const double messages_across = cluster.device.is_cpu ? across : std::min(across, 1.0);
     const double latency =
         messages_within * cluster.intra_node.latency_seconds + messages_across * cluster.network.latency_seconds;
-    const double transfer_within = within > 0 ? slice * within / cluster.intra_node.achieved_bytes_per_second() : 0.0;
+    const double transfer_within = within > 0 ? slice * within / rate_within(place, cluster) : 0.0;
     const double transfer_across = across > 0 ? slice * across / cluster.network.achieved_bytes_per_second() : 0.0;
     return cluster.collective_launch_seconds + latency + std::max(transfer_within, transfer_across);
 }
 
-double gpu_seconds(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster) {
-    if (kind == CollectiveKind::all_to_all) return all_to_all_seconds(bytes, place, cluster);
+/// A choice, and what it takes. Plain rings and trees move whole buffers at once: Simple.
+struct Timed {
+    CollectiveChoice choice;
+    double seconds = 0;
+};
+
+Timed plain_gpu(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster) {
+    if (kind == CollectiveKind::all_to_all)
+        return {{Algorithm::pairs, Protocol::simple}, all_to_all_seconds(bytes, place, cluster)};
     const double ring = ring_seconds(kind, bytes, place, cluster);
-    if (kind != CollectiveKind::all_reduce || place.nodes == 1) return ring;
-    return std::min(ring, tree_all_reduce_seconds(bytes, place, cluster));
+    if (kind == CollectiveKind::all_reduce && place.nodes > 1)
+        if (const double tree = tree_all_reduce_seconds(bytes, place, cluster); tree < ring)
+            return {{Algorithm::tree, Protocol::simple}, tree};
+    return {{Algorithm::ring, Protocol::simple}, ring};
+}
+
+Timed gpu(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster) {
+    if (cluster.fabric.tuning == cluster::CollectiveTuning::none) return plain_gpu(kind, bytes, place, cluster);
+    const NcclTopology topology = nccl_topology(place, cluster);
+    const NcclChoice choice = nccl_choice(kind, bytes, place, topology, cluster.fabric.network_ll128);
+    return {{choice.algorithm, choice.protocol},
+            nccl_seconds(choice, kind, bytes, place, topology, cluster, nccl_measured(topology))};
 }
 
 double summing_seconds(double bytes, const cluster::Cluster& cluster) {
@@ -129,10 +142,19 @@ double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::
     const Placement placement = place(ranks, stride, cluster);
     require_links(placement, cluster);
     const auto bytes = static_cast<double>(message_bytes);
-    if (!cluster.device.is_cpu) return gpu_seconds(kind, bytes, placement, cluster);
+    if (!cluster.device.is_cpu) return gpu(kind, bytes, placement, cluster).seconds;
     // One thread of a rank communicates: it never has more than a core, and less when ranks outnumber cores.
     const double share = std::min(1.0, cluster::cores_per_rank(cluster, world > 0 ? world : ranks * stride));
     return host_seconds(kind, bytes, placement, cluster) / share;
+}
+
+CollectiveChoice collective_choice(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
+                                   const cluster::Cluster& cluster) {
+    if (cluster.device.is_cpu) return {Algorithm::exchange, Protocol::simple};
+    if (ranks <= 1) return {};
+    const Placement placement = place(ranks, stride, cluster);
+    require_links(placement, cluster);
+    return gpu(kind, static_cast<double>(message_bytes), placement, cluster).choice;
 }
 
 } // namespace zerosim::cost

@@ -12,9 +12,10 @@ namespace zerosim::cost {
 [[nodiscard]] double op_seconds(const schedule::Schedule& schedule, const schedule::Program& program, const schedule::Op& op,
                                 const cluster::Cluster& cluster);
 
-/// A kernel on a device with `cores` cores (cluster::cores_per_rank; 1 on a GPU).
+/// A kernel on a device with `cores` cores (cluster::cores_per_rank; 1 on a GPU), as `software` runs it.
 [[nodiscard]] double kernel_seconds(kernel::Kernel kernel, const kernel::Attributes& attributes, DType type,
-                                    const cluster::DeviceSpec& device, double cores = 1.0);
+                                    const cluster::DeviceSpec& device, double cores = 1.0,
+                                    const cluster::Software& software = {});
 
 /// A collective of `message_bytes` (larger buffer) among `ranks` ranks, `stride` apart in rank order. `world` = ranks that run at
 /// once, which share the cores of a CPU node; 0 = ranks * stride.

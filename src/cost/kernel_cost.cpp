@@ -1,11 +1,17 @@
-// The roofline (Williams, Waterman, Patterson, CACM 52(4), 2009): a kernel takes as long as its scarcest resource.
+// The roofline (Williams, Waterman, Patterson, CACM 52(4), 2009): a kernel takes as long as its scarcest resource. On GPUs of a
+// known generation the arithmetic of GEMMs and attention goes by their shape (gemm_cost, attention_cost).
+#include "cost/attention_cost.hpp"
 #include "cost/cost.hpp"
+#include "cost/gemm_cost.hpp"
 #include "kernel/work.hpp"
 
 #include <algorithm>
 
 namespace zerosim::cost {
 namespace {
+
+using kernel::Kernel;
+using kernel::KernelClass;
 
 // GEMMs of fp32 operands run in fp32, as PyTorch's default has it (torch.backends.cuda.matmul.allow_tf32 = False since 1.12).
 double matrix_peak(const cluster::DeviceSpec& device, DType type) {
@@ -18,16 +24,91 @@ double matrix_peak(const cluster::DeviceSpec& device, DType type) {
 
 double per(double work, double rate) { return rate > 0 ? work / rate : 0.0; }
 
+double or_else(double value, double otherwise) { return value > 0 ? value : otherwise; }
+
+double norm_efficiency(Kernel kernel, const cluster::Software& software) {
+    const bool rms = kernel == Kernel::rms_norm_forward || kernel == Kernel::rms_norm_backward;
+    if (!rms) return software.memory.norm;
+    return software.compiled ? std::max(software.memory.norm, software.memory.rms_norm) : software.memory.rms_norm;
+}
+
+double memory_efficiency(Kernel kernel, const cluster::DeviceSpec& device, const cluster::Software& software) {
+    const double otherwise = device.memory_efficiency;
+    switch (kernel::kernel_class(kernel)) {
+        case KernelClass::norm: return or_else(norm_efficiency(kernel, software), otherwise);
+        case KernelClass::elementwise:
+            return or_else(software.memory.elementwise, otherwise) / (software.compiled ? software.compiled_traffic : 1.0);
+        case KernelClass::embedding: return or_else(software.memory.embedding, otherwise);
+        case KernelClass::loss: return or_else(software.memory.loss, otherwise);
+        case KernelClass::optimizer: return or_else(software.memory.optimizer, otherwise);
+        case KernelClass::gemm:
+        case KernelClass::attention:
+        case KernelClass::scalar: return otherwise;
+    }
+    return otherwise;
+}
+
+/// Compulsory traffic, and what the software moves beyond it.
+double bytes_moved(Kernel kernel, const kernel::Attributes& a, DType type, const cluster::Software& software, double compulsory) {
+    const double logits = static_cast<double>(a.tokens) * static_cast<double>(a.vocabulary);
+    const bool narrow = size_of(type) == 2;
+    if (kernel == Kernel::cross_entropy_forward && narrow && software.loss_forward_bytes > 0)
+        return software.loss_forward_bytes * logits;
+    if (kernel == Kernel::cross_entropy_backward && narrow && software.loss_backward_bytes > 0)
+        return software.loss_backward_bytes * logits;
+    if (kernel == Kernel::adamw && software.optimizer_bytes_per_parameter > 0)
+        return software.optimizer_bytes_per_parameter * static_cast<double>(a.tokens);
+    return compulsory;
+}
+
+// 16 bytes: what tensor-core kernels load at once (CUTLASS, "alignment" of a kernel).
+bool aligned(std::int64_t columns, DType type) { return columns * size_of(type) % 16 == 0; }
+
+/// y[T,out] = x W^T; d_x[T,in] = d_y W; d_W[out,in] = d_y^T x. Rows of x, W, y have in, in, out columns.
+GemmShape shape_of(Kernel kernel, const kernel::Attributes& a, DType type) {
+    const bool rows_aligned = aligned(a.in, type) && aligned(a.out, type);
+    if (kernel == Kernel::linear_forward) return {a.tokens, a.out, a.in, rows_aligned, false};
+    if (kernel == Kernel::linear_backward_input) return {a.tokens, a.in, a.out, rows_aligned, false};
+    return {a.out, a.in, a.tokens, rows_aligned, true};
+}
+
+/// Elements cast to 8 bits for a product. Forward casts input and weight, and writes both transposed as well; the input's gradient
+/// casts the output's gradient; the weight's gradient finds both there (NVIDIA Transformer Engine, cast_transpose).
+double cast_elements(Kernel kernel, const kernel::Attributes& a) {
+    const auto tokens = static_cast<double>(a.tokens), in = static_cast<double>(a.in), out = static_cast<double>(a.out);
+    if (kernel == Kernel::linear_forward) return tokens * in + out * in;
+    return kernel == Kernel::linear_backward_input ? tokens * out : 0.0;
+}
+
+// 8-bit products reach less of their peak than 16-bit ones: 0.71 against 0.80 on an H100, 0.76 against 0.78 on a B200
+// (stas00/ml-engineering, MAMF finder). A cast reads 2 bytes an element and writes 1 twice.
+double fp8_seconds(Kernel kernel, const kernel::Attributes& a, DType type, const cluster::DeviceSpec& device) {
+    constexpr double kRelativeEfficiency = 0.89, kCastBytes = 4;
+    const double product = gemm_seconds(shape_of(kernel, a, type), device.fp8_flops * kRelativeEfficiency, device);
+    return product + kCastBytes * cast_elements(kernel, a) / (device.memory_bytes_per_second * device.memory_efficiency);
+}
+
+double matrix_seconds(Kernel kernel, const kernel::Attributes& a, DType type, const kernel::Work& work,
+                      const cluster::DeviceSpec& device, const cluster::Software& software) {
+    const double peak = matrix_peak(device, type);
+    const bool attention = kernel::kernel_class(kernel) == KernelClass::attention;
+    if (device.gemm.multiprocessors > 0 && work.matrix_flops > 0 && peak > 0) {
+        if (attention) return attention_seconds(a, kernel == Kernel::attention_backward, peak, device, software);
+        if (a.fp8 && device.fp8_flops > 0) return fp8_seconds(kernel, a, type, device);
+        if (size_of(type) == 2) return gemm_seconds(shape_of(kernel, a, type), peak, device);
+    }
+    return per(work.matrix_flops, peak * (attention ? device.attention_efficiency : device.gemm_efficiency));
+}
+
 } // namespace
 
-double kernel_seconds(kernel::Kernel kernel, const kernel::Attributes& attributes, DType type, const cluster::DeviceSpec& device,
-                      double cores) {
+double kernel_seconds(Kernel kernel, const kernel::Attributes& attributes, DType type, const cluster::DeviceSpec& device,
+                      double cores, const cluster::Software& software) {
     const kernel::Work work = kernel::work(kernel, attributes, type);
-    const bool attention = kernel::kernel_class(kernel) == kernel::KernelClass::attention;
-    const double efficiency = attention ? device.attention_efficiency : device.gemm_efficiency;
-    const double matrix = per(work.matrix_flops, matrix_peak(device, type) * efficiency);
+    const double matrix = matrix_seconds(kernel, attributes, type, work, device, software);
     const double vector = per(work.flops - work.matrix_flops, device.vector_flops);
-    const double memory = per(work.bytes, device.memory_bytes_per_second * device.memory_efficiency);
+    const double memory = per(bytes_moved(kernel, attributes, type, software, work.bytes),
+                              device.memory_bytes_per_second * memory_efficiency(kernel, device, software));
     // On a CPU the same core does matrix and vector arithmetic, one after the other; a GPU's tensor cores run beside the others.
     const double arithmetic = device.is_cpu ? matrix + vector : std::max(matrix, vector);
     return device.kernel_launch_seconds + std::max(arithmetic, memory) / cores;

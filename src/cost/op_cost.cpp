@@ -30,8 +30,10 @@ DType compute_dtype(const Program& program, const Op& op) {
     return DType::fp32;
 }
 
-double memory_seconds(double bytes, const cluster::DeviceSpec& device, double cores) {
-    return device.kernel_launch_seconds + bytes / (device.memory_bytes_per_second * device.memory_efficiency * cores);
+double memory_seconds(double bytes, const cluster::Cluster& cluster, double cores) {
+    const cluster::DeviceSpec& device = cluster.device;
+    const double efficiency = cluster.software.memory.copy > 0 ? cluster.software.memory.copy : device.memory_efficiency;
+    return device.kernel_launch_seconds + bytes / (device.memory_bytes_per_second * efficiency * cores);
 }
 
 /// Source read, destination written (and read, when added into); between device and host the bytes cross the host link.
@@ -46,24 +48,34 @@ double copy_seconds(const Program& program, const Op& op, const cluster::Cluster
             crossing += std::min(source, destination); // a cast happens on the wider side
     }
     double seconds = 0;
-    if (local > 0 || crossing == 0) seconds += memory_seconds(local, cluster.device, cores);
+    if (local > 0 || crossing == 0) seconds += memory_seconds(local, cluster, cores);
     if (crossing > 0 && cluster.host_link.achieved_bytes_per_second() > 0)
         seconds += cluster.host_link.latency_seconds + crossing / cluster.host_link.achieved_bytes_per_second();
     return seconds;
 }
 
-/// fill, initialize: every destination written once.
-double write_seconds(const Program& program, const Op& op, const cluster::DeviceSpec& device, double cores) {
+/// A framework's element-wise kernel: operands read or written once, each in its own dtype and shape.
+double elementwise_seconds(const Program& program, const Op& op, const cluster::Cluster& cluster, double cores) {
     double bytes = 0;
     for (const TensorId id : program.operands_of(op)) bytes += bytes_of(program, id);
-    return memory_seconds(bytes, device, cores);
+    const cluster::Software& software = cluster.software;
+    if (software.compiled && op.tags.layer >= 0) bytes *= software.compiled_traffic;
+    const double efficiency = software.memory.elementwise > 0 ? software.memory.elementwise : cluster.device.memory_efficiency;
+    return cluster.device.kernel_launch_seconds + bytes / (cluster.device.memory_bytes_per_second * efficiency * cores);
+}
+
+/// fill, initialize: every destination written once.
+double write_seconds(const Program& program, const Op& op, const cluster::Cluster& cluster, double cores) {
+    double bytes = 0;
+    for (const TensorId id : program.operands_of(op)) bytes += bytes_of(program, id);
+    return memory_seconds(bytes, cluster, cores);
 }
 
 /// Tokens come from host memory.
 double input_seconds(const Program& program, const Op& op, const cluster::Cluster& cluster, double cores) {
     double bytes = 0;
     for (const TensorId id : program.operands_of(op)) bytes += bytes_of(program, id);
-    if (cluster.host_link.achieved_bytes_per_second() <= 0) return memory_seconds(bytes, cluster.device, cores);
+    if (cluster.host_link.achieved_bytes_per_second() <= 0) return memory_seconds(bytes, cluster, cores);
     return cluster.host_link.latency_seconds + bytes / cluster.host_link.achieved_bytes_per_second();
 }
 
@@ -77,12 +89,15 @@ double op_seconds(const schedule::Schedule& schedule, const Program& program, co
         case OpKind::host_wait:
         case OpKind::mark: return 0.0;
         case OpKind::fill:
-        case OpKind::initialize: return write_seconds(program, op, cluster.device, cores);
+        case OpKind::initialize: return write_seconds(program, op, cluster, cores);
         case OpKind::copy: return copy_seconds(program, op, cluster, cores);
         case OpKind::input: return input_seconds(program, op, cluster, cores);
         case OpKind::compute:
+            if (op.kernel == kernel::Kernel::elementwise) return elementwise_seconds(program, op, cluster, cores);
+            [[fallthrough]];
         case OpKind::optimizer:
-            return kernel_seconds(op.kernel, program.attributes_of(op), compute_dtype(program, op), cluster.device, cores);
+            return kernel_seconds(op.kernel, program.attributes_of(op), compute_dtype(program, op), cluster.device, cores,
+                                  cluster.software);
         case OpKind::collective: {
             const schedule::Collective& collective = program.collective_of(op);
             const schedule::Axis& axis = schedule.axis(collective.axis);

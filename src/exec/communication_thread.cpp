@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "comm/backoff.hpp"
+#include "exec/run_error.hpp"
 
 #include <fmt/format.h>
 
@@ -19,6 +20,8 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 constexpr std::chrono::milliseconds kWatchInterval{100}, kQueryPatience{500};
 /// A rank that hangs outside a collective is best named by the peers that wait for it: its own watchdog speaks later.
 constexpr double kOwnHangGrace = 2.0;
+/// All ranks of a group run out of time together. Rank 0 speaks if it waits too; its question and its word take less than this.
+constexpr double kOtherRanksGrace = 0.8;
 /// An idle thread still serves its peers this often.
 constexpr std::chrono::milliseconds kIdleWait{5};
 /// Before it sleeps it polls this often (some 20 us): the next collective often follows at once, and a wake-up costs as much.
@@ -67,21 +70,21 @@ void CommunicationThread::check() {
     std::rethrow_exception(failure_);
 }
 
-void CommunicationThread::announce(const comm::AbortNotice& notice) {
+void CommunicationThread::stop(std::optional<comm::AbortNotice> notice) {
     {
         const std::lock_guard lock(mutex_);
-        announcement_ = notice;
+        announcement_ = std::move(notice);
     }
     stop_.store(true, std::memory_order_release);
     wake_.notify_one();
     if (thread_.joinable()) thread_.join();
 }
 
-void CommunicationThread::fail(int code, const std::string& reason) {
+void CommunicationThread::fail(std::exception_ptr failure) {
     {
         const std::lock_guard lock(failure_mutex_);
         if (failure_) return;
-        failure_ = std::make_exception_ptr(Error(static_cast<ExitCode>(code), reason));
+        failure_ = std::move(failure);
     }
     failed_.store(true, std::memory_order_release);
     completions_.fetch_add(1, std::memory_order_release);
@@ -153,18 +156,20 @@ std::string CommunicationThread::missing_ranks(const CommunicationTask& task) {
     return missing.empty() ? "\n  no rank is missing: the transport itself does not move" : missing;
 }
 
+void CommunicationThread::end_by_watchdog(const std::string& what) {
+    if (resources_.control) resources_.control->announce_abort({static_cast<int>(rank_), static_cast<int>(ExitCode::environment), what});
+    fail(std::make_exception_ptr(RunError(rank_, ExitCode::environment, what, false)));
+}
+
 void CommunicationThread::watch() {
     const auto now = Clock::now();
-    if (now < next_watch_) return;
+    if (now < next_watch_ || failed_.load(std::memory_order_relaxed)) return;
     next_watch_ = now + kWatchInterval;
     const Queue* queue = oldest();
-    if (queue && seconds_since(queue->since) > options_.timeout_seconds) {
+    if (queue && seconds_since(queue->since) > options_.timeout_seconds + (rank_ == 0 ? 0 : kOtherRanksGrace)) {
         const CommunicationTask& task = queue->tasks.front();
-        const std::string what = fmt::format("watchdog: step {}, op {} ({}) has waited {:.0f} s for its group of {} ranks{}", resources_.progress.step.load(), task.op,
-                                             explain_(task.op), seconds_since(queue->since), task.communicator->size(),
-                                             resources_.control ? missing_ranks(task) : "");
-        if (resources_.control) resources_.control->announce_abort({static_cast<int>(rank_), static_cast<int>(ExitCode::environment), what});
-        fail(static_cast<int>(ExitCode::environment), what);
+        end_by_watchdog(fmt::format("watchdog: step {}, op {} ({}) has waited {:.0f} s for its group of {} ranks{}", resources_.progress.step.load(), task.op,
+                                    explain_(task.op), seconds_since(queue->since), task.communicator->size(), resources_.control ? missing_ranks(task) : ""));
         return;
     }
     const std::int64_t op = resources_.progress.op.load(std::memory_order_relaxed), step = resources_.progress.step.load(std::memory_order_relaxed);
@@ -174,9 +179,10 @@ void CommunicationThread::watch() {
         host_since_ = now;
     } else if (op >= 0 && seconds_since(host_since_) > options_.timeout_seconds + kOwnHangGrace) {
         const std::string what = fmt::format("watchdog: step {}, op {} ({}) has not ended for {:.0f} s", step, op, explain_(static_cast<std::size_t>(op)), seconds_since(host_since_));
-        if (resources_.control) resources_.control->announce_abort({static_cast<int>(rank_), static_cast<int>(ExitCode::environment), what});
-        fail(static_cast<int>(ExitCode::environment), what);
-        if (options_.on_stuck) options_.on_stuck(what);
+        end_by_watchdog(what);
+        const auto patience = Clock::now() + kQueryPatience;
+        while (!stop_.load(std::memory_order_acquire) && Clock::now() < patience) std::this_thread::sleep_for(kWatchInterval / 10);
+        if (!stop_.load(std::memory_order_acquire) && options_.on_stuck) options_.on_stuck(what);
     }
 }
 
@@ -185,7 +191,8 @@ void CommunicationThread::serve() {
     const Queue* queue = oldest();
     resources_.progress.collective_op.store(queue ? static_cast<std::int64_t>(queue->tasks.front().op) : -1, std::memory_order_relaxed);
     if (const auto notice = resources_.control->serve(resources_.progress))
-        fail(notice->code, fmt::format("ended because rank {} failed: {}", notice->rank, notice->reason));
+        fail(std::make_exception_ptr(
+            RunError(rank_, static_cast<ExitCode>(notice->code), fmt::format("ended because rank {} failed: {}", notice->rank, notice->reason), true)));
 }
 
 void CommunicationThread::loop() {
@@ -216,10 +223,8 @@ void CommunicationThread::loop() {
         }
         const std::lock_guard lock(mutex_);
         if (announcement_ && resources_.control) resources_.control->announce_abort(*announcement_);
-    } catch (const Error& error) {
-        fail(static_cast<int>(error.code()), error.what());
-    } catch (const std::exception& error) {
-        fail(static_cast<int>(ExitCode::bug), error.what());
+    } catch (...) {
+        fail(std::current_exception());
     }
 }
 

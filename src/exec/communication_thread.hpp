@@ -41,8 +41,8 @@ public:
     void wait(std::size_t op);
     /// Throws when a peer has failed or the watchdog has spoken.
     void check();
-    /// Tells every peer that this rank fails, then stops.
-    void announce(const comm::AbortNotice& notice);
+    /// Ends the thread; tells every peer first that this rank fails, if it is the one to say so.
+    void stop(std::optional<comm::AbortNotice> notice);
 
 private:
     struct Queue {
@@ -61,7 +61,8 @@ private:
     void serve();
     [[nodiscard]] const Queue* oldest() const;
     [[nodiscard]] std::string missing_ranks(const CommunicationTask& task);
-    void fail(int code, const std::string& reason);
+    void fail(std::exception_ptr failure);
+    void end_by_watchdog(const std::string& what);
 
     RankResources resources_;
     const ExecuteOptions& options_;

@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "exec/communication_thread.hpp"
 #include "exec/interpreter.hpp"
+#include "exec/run_error.hpp"
 #include "schedule/dump.hpp"
 
 #include <fmt/format.h>
@@ -20,10 +21,27 @@ std::string loss_op(const schedule::Schedule& schedule, const schedule::Program&
     return "the loss";
 }
 
-void check_loss(const StepResult& result, const schedule::Schedule& schedule, const schedule::Program& program) {
-    if (std::isfinite(result.loss)) return;
-    throw VerificationError(fmt::format("the loss of step {} is {}, from {}; --check-numerics true names the first op that made such a number, and a smaller "
-                                        "train.learning-rate or train.clip-gradients 1 often helps", result.step, result.loss, loss_op(schedule, program)));
+/// A skipped step has an infinite norm by design: its gradients were dropped.
+void check_step(const StepResult& result, const schedule::Schedule& schedule, const schedule::Program& program) {
+    const bool loss = !std::isfinite(result.loss);
+    if (!loss && (result.skipped || std::isfinite(result.gradient_norm))) return;
+    const std::string from = loss_op(schedule, program);
+    const std::string what = loss ? fmt::format("the loss of step {} is {}, from {}", result.step, result.loss, from)
+                                  : fmt::format("the gradient norm of step {} is {}, after a loss of {:.4g} from {}", result.step, result.gradient_norm, result.loss, from);
+    throw VerificationError(what + "; --check-numerics true names the first op that made such a number, and a smaller train.learning-rate or "
+                                   "train.clip-gradients 1 often helps");
+}
+
+RunError located(const std::exception& error, std::int64_t rank, const comm::Progress& progress, const std::function<std::string(std::size_t)>& explain) {
+    if (const auto* whole = dynamic_cast<const RunError*>(&error)) return *whole;
+    const auto* known = dynamic_cast<const Error*>(&error);
+    const ExitCode code = known ? known->code() : ExitCode::bug;
+    const std::int64_t op = progress.op.load();
+    // The numbers of a whole step are wrong, not those of the op that ends it.
+    const std::string where = op < 0                                  ? "before its first op: "
+                              : code == ExitCode::verification_failed ? ""
+                                                                      : fmt::format("step {}, op {} ({}): ", progress.step.load(), op, explain(static_cast<std::size_t>(op)));
+    return {rank, code, where + error.what(), false};
 }
 
 RankResult run_steps(const schedule::Schedule& schedule, const schedule::Program& program, std::int64_t rank, RankResources resources, const ExecuteOptions& options,
@@ -32,14 +50,14 @@ RankResult run_steps(const schedule::Schedule& schedule, const schedule::Program
     RankResult result;
     interpreter.run(schedule::Segment::init, 0);
     for (int step = 1; step <= options.steps; ++step) {
-        if (options.interrupted && options.interrupted->load(std::memory_order_relaxed)) {
+        if (options.may_start_step && !options.may_start_step(step)) {
             result.interrupted = true;
             break;
         }
         interpreter.run(program.segment_of_step(step), step);
         result.steps.push_back(interpreter.step_result(step));
         if (options.on_step) options.on_step(result.steps.back());
-        check_loss(result.steps.back(), schedule, program);
+        if (rank == 0) check_step(result.steps.back(), schedule, program);
     }
     result.peak_bytes = resources.device.peak_bytes();
     result.end_bytes = resources.device.handed_out_bytes();
@@ -64,15 +82,12 @@ RankResult execute_rank(const schedule::Schedule& schedule, std::int64_t rank, R
     try {
         return run_steps(schedule, program, rank, resources, options, communication);
     } catch (const std::exception& error) {
-        const auto* known = dynamic_cast<const Error*>(&error);
-        const ExitCode code = known ? known->code() : ExitCode::bug;
-        const std::int64_t op = resources.progress.op.load();
-        const std::string where = op < 0 ? "before the first op" : fmt::format("step {}, op {} ({})", resources.progress.step.load(), op, explain(static_cast<std::size_t>(op)));
-        const std::string what = std::string_view(error.what()).starts_with("ended because") || std::string_view(error.what()).starts_with("watchdog")
-                                     ? std::string(error.what())
-                                     : fmt::format("{}: {}", where, error.what());
-        communication.announce({static_cast<int>(rank), static_cast<int>(code), what});
-        throw Error(code, what);
+        const RunError whole = located(error, rank, resources.progress, explain);
+        std::optional<comm::AbortNotice> notice;
+        if (!whole.of_peer()) notice = comm::AbortNotice{static_cast<int>(rank), static_cast<int>(whole.code()), whole.what()};
+        communication.stop(std::move(notice));
+        resources.communicators.abandon();
+        throw whole;
     }
 }
 

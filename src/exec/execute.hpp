@@ -14,7 +14,6 @@
 #include "schedule/schedule.hpp"
 #include "trace/trace.hpp"
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -29,6 +28,11 @@ public:
     RankCommunicators(std::size_t streams, std::size_t axes) : axes_(axes), communicators_(streams * axes) {}
     void set(StreamId stream, AxisId axis, std::unique_ptr<comm::Communicator> communicator) { at(stream, axis) = std::move(communicator); }
     [[nodiscard]] comm::Communicator* get(StreamId stream, AxisId axis) { return at(stream, axis).get(); }
+    /// On the failure path, before the buffers go: peers may be reading them.
+    void abandon() noexcept {
+        for (const auto& communicator : communicators_)
+            if (communicator) communicator->abandon();
+    }
 
 private:
     std::unique_ptr<comm::Communicator>& at(StreamId stream, AxisId axis) { return communicators_[stream.index() * axes_ + axis.index()]; }
@@ -75,7 +79,8 @@ struct ExecuteOptions {
     /// Called by the communication thread when the host thread cannot end the rank itself (it hangs); must not return to normal work.
     std::function<void(const std::string&)> on_stuck;
     std::function<void()> leave;                 // fault `exit`: ends the process at once
-    const std::atomic<bool>* interrupted = nullptr;   // checked between steps
+    /// Asked by every rank before each step; false ends the run there, and must be the same for every rank. Empty: always.
+    std::function<bool(int)> may_start_step;
 };
 
 struct RankResult {
@@ -86,7 +91,8 @@ struct RankResult {
     bool interrupted = false;
 };
 
-/// Throws what failed, with step and op in the text; peers have then been told. VerificationError for a NaN loss.
+/// Throws RunError: what failed, with step and op in the text; peers have then been told. A loss that is not finite is
+/// the same on every rank: rank 0 speaks.
 [[nodiscard]] RankResult execute_rank(const schedule::Schedule& schedule, std::int64_t rank, RankResources resources, const ExecuteOptions& options);
 
 }  // namespace zerosim::exec

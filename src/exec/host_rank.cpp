@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "comm/local_communicator.hpp"
+#include "exec/run_error.hpp"
 
 #include <exception>
 #include <map>
@@ -36,12 +37,14 @@ private:
     std::map<std::tuple<std::uint32_t, std::uint32_t, std::int64_t>, comm::LocalWorld> worlds_;
 };
 
-/// The error that came first, in time.
+/// The error that came first, in time; one that only passes on a peer's gives way to the peer's own.
 class FirstError {
 public:
-    void set(std::exception_ptr error) {
+    void set(std::exception_ptr error, bool of_peer) {
         const std::lock_guard lock(mutex_);
-        if (!error_) error_ = std::move(error);
+        if (error_ && (of_peer || !of_peer_)) return;
+        error_ = std::move(error);
+        of_peer_ = of_peer;
     }
     void rethrow() const {
         if (error_) std::rethrow_exception(error_);
@@ -50,6 +53,7 @@ public:
 private:
     std::mutex mutex_;
     std::exception_ptr error_;
+    bool of_peer_ = false;
 };
 
 }  // namespace
@@ -91,8 +95,11 @@ std::vector<RankResult> run_local(const schedule::Schedule& schedule, const Host
                     const auto device = make_host_device(schedule, program, mine.arena, host.threads);
                     data::TokenSource tokens(host.data, host.vocabulary);
                     results[index] = execute_rank(schedule, rank, {*device, communicators[index], controls[index].get(), progress[index], tokens}, mine);
-                } catch (...) {
-                    first_error.set(std::current_exception());
+                } catch (const RunError& error) {
+                    first_error.set(std::current_exception(), error.of_peer());
+                } catch (const std::exception& error) {   // before it could run: nobody has told the others yet
+                    first_error.set(std::current_exception(), false);
+                    controls[index]->announce_abort({static_cast<int>(rank), static_cast<int>(ExitCode::environment), error.what()});
                 }
             });
     }

@@ -44,6 +44,7 @@ constexpr std::array kSquaredNorm{in("gradient"), in_out("norm_bins")};
 constexpr std::array kGradientScale{in("norm_bins"), opt_in("loss_scale"), in_out("step"),
                                     out("norm"),     out("factor"),        out("skip")};
 constexpr std::array kLossScaleUpdate{in("skip"), in_out("loss_scale"), in_out("good_steps")};
+constexpr std::array kElementwise{opt_in("a"), opt_in("b"), opt_in("c"), out("out")};
 constexpr std::array kAdamw{in_out("parameter"), opt_in_out("master"), in_out("m"), in_out("v"),
                             in("gradient"),      in("factor"),         in("skip"),  in("step")};
 
@@ -80,6 +81,7 @@ Entry entry(Kernel kernel) {
         case Kernel::gradient_scale: return {"gradient_scale", kGradientScale, KernelClass::scalar};
         case Kernel::loss_scale_update: return {"loss_scale_update", kLossScaleUpdate, KernelClass::scalar};
         case Kernel::adamw: return {"adamw", kAdamw, KernelClass::optimizer};
+        case Kernel::elementwise: return {"elementwise", kElementwise, KernelClass::elementwise};
         case Kernel::count_: break;
     }
     throw BugError("kernel: value " + std::to_string(static_cast<int>(kernel)) + " is none of the vocabulary");

@@ -43,6 +43,8 @@ enum class Kernel : std::uint8_t {
     adamw,                   // parameter shard, opt. master f32, m, v (f32; bf16 in pure bf16), gradient shard, factor f32, skip f32, step f32.
                              //   With a master the update is the master's and the parameter its rounding; else the parameter's own.
                              //   Walks the flat layout's segments inside the shard; only `decays` segments are decayed.
+    elementwise,             // opt. a, opt. b, opt. c -> out[T,out]: an eager framework's kernel of attributes.in FLOPs an element.
+                             //   For planning only: no device runs it
     count_
 };
 
@@ -66,6 +68,7 @@ struct Attributes {
     std::uint32_t layer = 0, site = 0, micro_batch = 0;
     bool accumulate = false;             // add into the parameter gradients instead of overwriting them
     bool accumulate_second = false;      // see the kernel
+    bool fp8 = false;                    // linear: both operands are cast to 8 bits and multiplied so
     friend bool operator==(const Attributes&, const Attributes&) = default;
 };
 

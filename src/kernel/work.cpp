@@ -98,6 +98,8 @@ Work work(Kernel kernel, const Attributes& attributes, DType type) {
         case Kernel::swiglu_forward: return elementwise(s, width, 6, 3);
         case Kernel::swiglu_backward: return elementwise(s, width, 12, 5);
         case Kernel::add: return elementwise(s, width, 1, 3);
+        // One or two operands read, one written: the framework's kernels differ little.
+        case Kernel::elementwise: return elementwise(s, width, s.in, 3);
         case Kernel::dropout: return elementwise(s, width, 2, 2);
         // Maximum, subtract, exponential, sum; backward subtract, exponential, scale.
         case Kernel::cross_entropy_forward: return {4 * logits, 0, s.element * logits + (kInt32 + kFp32) * s.tokens};

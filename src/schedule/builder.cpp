@@ -106,6 +106,13 @@ OpId ProgramBuilder::copy(StreamId stream, TensorId source, TensorId destination
     return emit(op, operands, deps);
 }
 
+OpId ProgramBuilder::copy_all(StreamId stream, std::span<const TensorId> pairs, std::span<const OpId> deps) {
+    Op op;
+    op.kind = OpKind::copy;
+    op.stream = stream;
+    return emit(op, pairs, deps);
+}
+
 OpId ProgramBuilder::input(StreamId stream, TensorId tokens, TensorId targets, std::span<const OpId> deps) {
     Op op;
     op.kind = OpKind::input;

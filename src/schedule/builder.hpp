@@ -38,6 +38,8 @@ public:
     OpId free(StorageId storage, std::span<const OpId> deps = {});
     OpId fill(StreamId stream, TensorId destination, double value, std::span<const OpId> deps = {});
     OpId copy(StreamId stream, TensorId source, TensorId destination, bool accumulate = false, std::span<const OpId> deps = {});
+    /// One launch of several copies: source, destination [, source, destination ...].
+    OpId copy_all(StreamId stream, std::span<const TensorId> pairs, std::span<const OpId> deps = {});
     OpId input(StreamId stream, TensorId tokens, TensorId targets, std::span<const OpId> deps = {});
     OpId initialize(StreamId stream, TensorId parameter, TensorId master, ShardRange range);
     OpId compute(StreamId stream, std::string_view name, kernel::Kernel kernel, std::span<const TensorId> operands,

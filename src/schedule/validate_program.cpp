@@ -61,7 +61,9 @@ private:
         const std::uint32_t position = ++issued_[op.stream.index()];
         Clock finished = start;
         finished[op.stream.index()] = position;
-        if (op.kind == OpKind::host_wait) merge(host_, start);
+        // The host waits for what it names, not for what precedes it on the stream (docs/schedule.md).
+        if (op.kind == OpKind::host_wait)
+            for (const OpId dep : program_.deps_of(op)) merge(host_, done_[dep.index()]);
         touch(id, op, start, position);
         last_[op.stream.index()] = finished;
         done_[id.index()] = std::move(finished);

@@ -47,6 +47,7 @@ std::vector<std::optional<Shape>> expected_shapes(Kernel kernel, const Attribute
         case Kernel::squared_norm: return {any, Shape{1, kernel::kNormBins}};
         case Kernel::gradient_scale: return {Shape{1, kernel::kNormBins}, one, one, one, one, one};
         case Kernel::loss_scale_update: return {one, one, one};
+        case Kernel::elementwise: return {any, any, any, y};
         case Kernel::adamw: {
             const Shape shard{1, a.tokens};
             return {shard, shard, shard, shard, shard, one, one, one};

@@ -14,7 +14,7 @@ namespace zerosim::sim {
 struct Durations {
     std::vector<std::int64_t> device;    // by op; of a launch group's first op: the whole group's
     std::vector<std::uint32_t> launched; // by op: ops that start with it, itself included (1 unless it opens a launch group)
-    std::int64_t issue = 0;              // host time of every op that gives the device work
+    std::vector<std::int64_t> issue;     // by op: host time to give the device its work; 0 where there is none
 };
 
 /// Ops of one launch group that follow each other on one stream and axis are one launch: the first pays its latency, the others

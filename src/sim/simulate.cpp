@@ -3,6 +3,7 @@
 #include "sim/simulate.hpp"
 
 #include "base/error.hpp"
+#include "sim/beside.hpp"
 #include "sim/durations.hpp"
 #include "sim/peers.hpp"
 
@@ -30,6 +31,7 @@ struct RoleClock {
     std::int64_t live_bytes = 0;
     std::vector<std::int64_t> streams; // when each is free
     std::vector<std::int64_t> done;    // by op: end of its last execution
+    Beside beside;
     std::vector<trace::OpTime> times;
     bool waiting = false, finished = false; // waiting: for peers, with the launch at `position` issued
     std::int64_t ready = 0;                 // of that launch
@@ -50,13 +52,15 @@ private:
     bool advance(RoleClock& role, std::uint32_t index);
     bool next_segment(RoleClock& role) const;
     void execute(RoleClock& role) const;
+    std::int64_t duration(const RoleClock& role, const Op& op, std::int64_t begin) const;
     void issue(RoleClock& role) const;
     bool meet(RoleClock& role, std::uint32_t index);
-    static void complete(RoleClock& role, std::int64_t end);
+    static void complete(RoleClock& role, std::int64_t begin, std::int64_t end);
     [[noreturn]] void report_deadlock() const;
 
     const Schedule& schedule_;
     int steps_;
+    double slowdown_; // of kernels beside collectives
     Peers peers_;
     std::vector<Durations> durations_; // by program
     std::vector<RoleClock> roles_;
@@ -64,7 +68,7 @@ private:
 };
 
 Pass::Pass(const Schedule& schedule, const cluster::Cluster& cluster, int steps)
-    : schedule_(schedule), steps_(steps), peers_(peers(schedule)), gatherings_(peers_.sizes.size()) {
+    : schedule_(schedule), steps_(steps), slowdown_(cluster.compute_slowdown), peers_(peers(schedule)), gatherings_(peers_.sizes.size()) {
     for (const Program& program : schedule.programs) durations_.push_back(durations(schedule, program, cluster));
     for (const schedule::RankRole& role : schedule.roles) {
         RoleClock& clock = roles_.emplace_back();
@@ -135,10 +139,10 @@ void Pass::execute(RoleClock& role) const {
         time.begin = role.host;
         time.end = role.host = std::max(role.host, deps);
     } else {
-        if (gives_device_work(op.kind)) role.host += role.durations->issue;
+        role.host += role.durations->issue[role.position];
         std::int64_t& stream = role.streams[op.stream.index()];
         time.begin = std::max({stream, role.host, deps});
-        time.end = stream = time.begin + role.durations->device[role.position];
+        time.end = stream = time.begin + duration(role, op, time.begin);
         if (op.kind == OpKind::alloc || op.kind == OpKind::free) {
             const schedule::Storage& storage = role.program->storage(op.storage);
             if (storage.space == schedule::Space::device)
@@ -146,6 +150,13 @@ void Pass::execute(RoleClock& role) const {
         }
     }
     role.done[role.position++] = time.end;
+}
+
+/// Kernels share multiprocessors and memory with the collectives that run beside them.
+std::int64_t Pass::duration(const RoleClock& role, const Op& op, std::int64_t begin) const {
+    const std::int64_t alone = role.durations->device[role.position];
+    const bool kernel = op.kind == OpKind::compute || op.kind == OpKind::copy || op.kind == OpKind::optimizer;
+    return kernel && slowdown_ > 0 ? role.beside.stretched(begin, alone, slowdown_) : alone;
 }
 
 /// Issues the collectives of one launch (usually one) and finds when this rank is ready for them.
@@ -158,7 +169,7 @@ void Pass::issue(RoleClock& role) const {
         time.step = role.step;
         time.op = static_cast<std::uint32_t>(position);
         time.issue = role.host;
-        role.host += role.durations->issue;
+        role.host += role.durations->issue[position];
         for (const OpId dep : role.program->deps_of(role.program->ops[position]))
             role.ready = std::max(role.ready, role.done[dep.index()]);
     }
@@ -171,7 +182,7 @@ bool Pass::meet(RoleClock& role, std::uint32_t index) {
     const std::uint32_t set = peers_.set_of[axis.index()][index];
     const std::int64_t duration = role.durations->device[role.position];
     if (peers_.sizes[set] == 1) {
-        complete(role, role.ready + duration);
+        complete(role, role.ready, role.ready + duration);
         return true;
     }
     Gathering& gathering = gatherings_[set];
@@ -179,19 +190,20 @@ bool Pass::meet(RoleClock& role, std::uint32_t index) {
     gathering.duration = std::max(gathering.duration, duration);
     role.waiting = true;
     if (++gathering.arrived < peers_.sizes[set]) return false;
-    const std::int64_t end = gathering.ready + gathering.duration;
+    const std::int64_t begin = gathering.ready, end = begin + gathering.duration;
     gathering = {};
     for (std::uint32_t other = 0; other < roles_.size(); ++other) {
         RoleClock& peer = roles_[other];
         if (peer.waiting && peers_.set_of[axis.index()][other] == set &&
             peer.program->collective_of(peer.program->ops[peer.position]).axis == axis)
-            complete(peer, end);
+            complete(peer, begin, end);
     }
     return true;
 }
 
-void Pass::complete(RoleClock& role, std::int64_t end) {
+void Pass::complete(RoleClock& role, std::int64_t begin, std::int64_t end) {
     const std::uint32_t launched = role.durations->launched[role.position];
+    role.beside.add(begin, end);
     role.streams[role.program->ops[role.position].stream.index()] = end;
     for (std::uint32_t i = 0; i < launched; ++i) {
         trace::OpTime& time = role.times[role.times.size() - launched + i];

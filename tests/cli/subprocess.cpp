@@ -6,10 +6,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -65,13 +71,14 @@ bool drain(int descriptor, std::string& text) {
 }
 
 /// Reads both streams until they end or the time is up; true if they ended.
-bool collect(Pipe& output, Pipe& errors, Outcome& outcome, Clock::time_point deadline) {
+bool collect(Pipe& output, Pipe& errors, Outcome& outcome, Clock::time_point deadline, const std::function<void()>& on_output) {
     std::array<pollfd, 2> streams{pollfd{output.read_end, POLLIN, 0}, pollfd{errors.read_end, POLLIN, 0}};
     while (streams[0].fd >= 0 || streams[1].fd >= 0) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
         if (left <= 0) return false;
         if (::poll(streams.data(), streams.size(), static_cast<int>(left)) < 0 && errno != EINTR) return false;
         if (streams[0].revents != 0 && !drain(output.read_end, outcome.output)) streams[0].fd = -1;
+        else if (streams[0].revents != 0) on_output();
         if (streams[1].revents != 0 && !drain(errors.read_end, outcome.errors)) streams[1].fd = -1;
     }
     return true;
@@ -94,7 +101,9 @@ Outcome run_program(const std::vector<std::string>& command, const ProgramOption
     errors.close_write();
 
     Outcome outcome;
-    outcome.timed_out = !collect(output, errors, outcome, begin + options.timeout);
+    outcome.timed_out = !collect(output, errors, outcome, begin + options.timeout, [&] {
+        if (options.on_output) options.on_output(child, outcome.output);
+    });
     if (outcome.timed_out) ::kill(-child, SIGKILL);
     int status = 0;
     while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
@@ -102,6 +111,59 @@ Outcome run_program(const std::vector<std::string>& command, const ProgramOption
     outcome.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     outcome.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     return outcome;
+}
+
+namespace {
+
+/// name=value of a process; empty where it may not be read or is gone.
+std::vector<std::string> environment_of(const std::filesystem::path& process) {
+    std::ifstream file(process / "environ", std::ios::binary);
+    std::vector<std::string> entries;
+    for (std::string entry; std::getline(file, entry, '\0');) entries.push_back(entry);
+    return entries;
+}
+
+/// State letter and parent, from /proc/PID/stat (proc(5)); the name before them may hold spaces.
+std::pair<char, pid_t> state_of(const std::filesystem::path& process) {
+    std::ifstream file(process / "stat");
+    std::string line;
+    std::getline(file, line);
+    const auto end = line.rfind(')');
+    if (end == std::string::npos) return {'Z', 0};
+    std::istringstream rest(line.substr(end + 1));
+    char state = 'Z';
+    pid_t parent = 0;
+    rest >> state >> parent;
+    return {state, parent};
+}
+
+template <class Visit>
+void for_each_process(Visit visit) {
+    std::error_code gone;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", gone)) {
+        const std::string name = entry.path().filename();
+        if (std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c) != 0; })) visit(static_cast<pid_t>(std::stol(name)), entry.path());
+    }
+}
+
+bool contains(const std::vector<std::string>& entries, const std::string& wanted) { return std::find(entries.begin(), entries.end(), wanted) != entries.end(); }
+
+}  // namespace
+
+pid_t process_of_rank(pid_t launcher, int rank) {
+    pid_t found = 0;
+    for_each_process([&](pid_t pid, const std::filesystem::path& path) {
+        if (state_of(path).second == launcher && contains(environment_of(path), fmt::format("OMPI_COMM_WORLD_RANK={}", rank))) found = pid;
+    });
+    return found;
+}
+
+std::vector<pid_t> processes_with(const std::string& name, const std::string& value) {
+    std::vector<pid_t> found;
+    for_each_process([&](pid_t pid, const std::filesystem::path& path) {
+        if (state_of(path).first != 'Z' && contains(environment_of(path), name + "=" + value)) found.push_back(pid);
+    });
+    return found;
 }
 
 std::string zerosim_path() { return ZEROSIM_PROGRAM; }

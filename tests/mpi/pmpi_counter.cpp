@@ -55,7 +55,7 @@ MpiTraffic expected_traffic(CollectiveKind kind, std::int64_t count, DType dtype
         case CollectiveKind::broadcast: expected.broadcast = message; return expected;
         case CollectiveKind::reduce_scatter: expected.scatter = message; break;
         case CollectiveKind::all_reduce:
-            if (ranks * message <= comm::kGatheredReductionBytes) {
+            if (ranks * message <= kGatheredReductionBytes) {
                 expected.all_gather = ranks * message;
                 expected.sent = (ranks - 1) * message;
                 return expected;

@@ -40,6 +40,7 @@ Attributes Modules::attributes(int layer) const {
     a.vocabulary = s.model.vocabulary;
     a.real_vocabulary = s.model.real_vocabulary;
     a.layer = static_cast<std::uint32_t>(layer + 1);   // 0 = outside the blocks
+    a.fp8 = s.training.fp8_products && layer >= 0;
     return a;
 }
 

@@ -126,7 +126,7 @@ schedule::Schedule plan_zerosim(const Scenario& scenario, const FlatOptions& opt
     declare_streams(context);
     locate_parameters(context);
     const States states = emit_states(context);
-    program.host_wait(context.compute, {});
+    program.host_wait(context.compute, std::vector{OpId{program.size() - 1}});   // all states are on this stream
     program.begin_first();
     StepEmitter(context, states).run();
     schedule.roles.push_back({program.finish(), 0, scenario.ranks});

@@ -47,5 +47,18 @@ TEST(Compare, NamesWhatDiffers) {
     EXPECT_EQ(keys[0].values, (std::vector<std::string>{"3", "3", "0"}));
 }
 
+// A prediction beside a measurement: no loss is not a loss of 0.
+TEST(Compare, TrainingIsLeftOutWhereOneHasNone) {
+    std::vector<RunReport> reports{base(), base()};
+    TrainingReport training;
+    training.losses = {2.0, 1.5};
+    training.gradient_norms = {1.0, 0.5};
+    reports[0].training = reports[1].training = training;
+    ASSERT_NE(find(compare(reports), "training", "last loss"), nullptr);
+    EXPECT_EQ(find(compare(reports), "training", "last loss")->values, (std::vector<double>{1.5, 1.5}));
+    reports[1].training.reset();
+    EXPECT_EQ(find(compare(reports), "training", "last loss"), nullptr);
+}
+
 }  // namespace
 }  // namespace zerosim::analysis

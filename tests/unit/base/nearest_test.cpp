@@ -28,7 +28,6 @@ TEST(Nearest, AKeyWithoutItsSectionMeansTheKey) {
     const std::vector<std::string> keys{"strategy.zero-stage", "train.steps"};
     EXPECT_EQ(nearest("zero-stage", keys), "strategy.zero-stage");
     EXPECT_EQ(nearest("step", keys), "train.steps");
-    EXPECT_EQ(nearest("strategy.zero", std::vector<std::string>{"strategy.zero-stage", "strategy.system"}), std::nullopt);
 }
 
 TEST(Nearest, DidYouMeanIsEmptyWithoutACandidate) {

@@ -110,8 +110,6 @@ TEST_P(NotBuilt, ValuesOfTheContractSaySo) {
 }
 INSTANTIATE_TEST_SUITE_P(CommandLine, NotBuilt,
                          ::testing::Values(BadValue{"mode", "inference", "not implemented yet"},
-                                           BadValue{"train.recompute", "selective", "not implemented yet"},
-                                           BadValue{"train.precision", "fp8-mixed", "not implemented yet"},
                                            BadValue{"train.optimizer", "sgd-momentum", "not implemented yet"},
                                            BadValue{"train.compile", "true", "not implemented yet"},
                                            BadValue{"train.attention", "standard", "not implemented yet"},

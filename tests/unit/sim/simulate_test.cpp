@@ -149,7 +149,8 @@ TEST(Simulate, live_bytes_follow_device_allocations_only) {
     program.builder.finish();
     add_roles(schedule, {1});
     std::vector<std::int64_t> live;
-    for (const trace::OpTime& time : times(sim::simulate(schedule, unit_cluster(), 2))) live.push_back(time.live_bytes);
+    const trace::Trace trace = sim::simulate(schedule, unit_cluster(), 2);   // outlives the rows that refer to it
+    for (const trace::OpTime& time : times(trace)) live.push_back(time.live_bytes);
     EXPECT_THAT(live, testing::ElementsAre(100, 107, -1, -1, 100, -1, 107, -1, -1, 100, -1));
 }
 

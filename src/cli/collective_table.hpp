@@ -1,0 +1,31 @@
+// The table of `zerosim collectives`: nccl-tests' columns, measured, predicted or both.
+// Called by command_collectives.
+// Neither measures nor predicts.
+#pragma once
+
+#include "cli/collective_benchmark.hpp"
+#include "cost/collective_choice.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace zerosim::cli {
+
+struct CollectivePrediction {
+    double seconds = 0;
+    cost::CollectiveChoice choice;
+};
+
+/// `sample` holds the predicted time where nothing was measured.
+struct CollectiveRow {
+    CollectiveSample sample;
+    bool measured = true;
+    std::optional<CollectivePrediction> predicted;
+};
+
+[[nodiscard]] std::string collective_table(const std::vector<CollectiveRow>& rows, int ranks, const std::string& origin);
+[[nodiscard]] std::string collective_csv(const std::vector<CollectiveRow>& rows, int ranks);
+[[nodiscard]] std::string collective_json(const std::vector<CollectiveRow>& rows, int ranks, const std::string& origin);
+
+} // namespace zerosim::cli

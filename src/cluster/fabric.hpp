@@ -1,0 +1,40 @@
+// How the devices of a node are wired and which collective library moves their bytes.
+// Filled by config/ from [node], [network] and [collective] of a cluster file; read by cost/nccl_*.
+// Holds no rates but that of the bridge: links within a node and the network are `Link`s of the Cluster.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace zerosim::cluster {
+
+/// `switched`: every device reaches every other at full rate (NVSwitch). `hybrid_cube_mesh`: the NVLinks of DGX-1 and HGX-1 with
+/// 8 V100. `full_mesh`: a link of its own to each peer (MI300X). `pcie`: a tree of PCIe switches.
+enum class Wiring : std::uint8_t { switched, hybrid_cube_mesh, full_mesh, pcie };
+
+/// Whose tables choose and time a collective; `none`: rings and trees of alpha and beta.
+enum class CollectiveTuning : std::uint8_t { none, nccl_volta, nccl_ampere, nccl_hopper, nccl_blackwell };
+
+struct Fabric {
+    CollectiveTuning tuning = CollectiveTuning::none;
+    Wiring wiring = Wiring::switched;
+    /// LL128 needs 128-byte stores that arrive whole: not on every network (the plug-in of EFA on p4d switches it off).
+    bool network_ll128 = true;
+    /// Devices that reach one another over the node's links (a PCIe switch, an NVLink bridge); 0 = all of the node. Larger groups
+    /// go through the host's bridges.
+    std::int64_t island_devices = 0;
+    double bridge_bytes_per_second = 0; // of a ring, one direction, achieved
+    std::int64_t bridges = 0;           // that work at the same time; 0 = one for each crossing
+};
+
+/// `switch`, `hybrid-cube-mesh`, `full-mesh`, `pcie`. Throws ConfigError.
+[[nodiscard]] Wiring wiring(std::string_view name);
+[[nodiscard]] std::string_view name(Wiring wiring);
+/// `none`, `nccl-volta`, `nccl-ampere` (and Ada), `nccl-hopper`, `nccl-blackwell`. Throws ConfigError.
+[[nodiscard]] CollectiveTuning collective_tuning(std::string_view name);
+[[nodiscard]] std::string_view name(CollectiveTuning tuning);
+[[nodiscard]] std::vector<std::string_view> wiring_names();
+[[nodiscard]] std::vector<std::string_view> tuning_names();
+
+} // namespace zerosim::cluster

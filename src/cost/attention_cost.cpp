@@ -1,0 +1,47 @@
+#include "cost/attention_cost.hpp"
+
+#include <algorithm>
+
+namespace zerosim::cost {
+namespace {
+
+// FlashAttention-2's own softmax cost and ramp: Dao 2023, fig. 5 and 6 (A100, H100): head 64 reaches 0.87 to 0.90 of head 128;
+// 512 tokens half of 16,384.
+constexpr double kFlash2Softmax = 40, kFlash2BackwardSoftmax = 100, kFlash2Ramp = 480;
+
+// Heads are computed in multiples of 64 (head 80 takes as long as 128: h200-kernels.jsonl).
+double padded_head(std::int32_t head_dim) { return static_cast<double>((head_dim + 63) / 64 * 64); }
+
+/// Kernels around the backward product: o and d_o are read for their dot product, the fp32 accumulator of d_q is zeroed, and cast
+/// at the end: 7 passes over q in 2 bytes (flash-attention, csrc/flash_attn/src/flash_bwd_launch_template.h). FlashAttention-2's
+/// published figures contain them.
+double backward_passes_seconds(const kernel::Attributes& a, const cluster::DeviceSpec& device) {
+    constexpr double kPasses = 7, kElementBytes = 2;
+    const double query = static_cast<double>(a.tokens) * static_cast<double>(a.heads) * static_cast<double>(a.head_dim);
+    return kPasses * kElementBytes * query / (device.memory_bytes_per_second * device.memory_efficiency);
+}
+
+} // namespace
+
+double attention_seconds(const kernel::Attributes& attributes, bool backward, double peak, const cluster::DeviceSpec& device,
+                         const cluster::Software& software) {
+    const cluster::AttentionSpeed& speed = device.attention;
+    const bool flash2 = !software.best_attention && speed.flash2_efficiency > 0;
+    double efficiency = flash2 ? speed.flash2_efficiency : device.attention_efficiency;
+    double softmax = flash2 ? kFlash2Softmax : speed.softmax_flops;
+    double ramp = flash2 ? kFlash2Ramp : speed.ramp_tokens;
+    if (backward) {
+        if (!flash2 && speed.backward_efficiency > 0) efficiency = speed.backward_efficiency;
+        softmax = flash2 ? kFlash2BackwardSoftmax : speed.backward_softmax_flops;
+    }
+    if (!software.attention_ramp) ramp = 0;
+    const double n = static_cast<double>(std::max(attributes.sequence, 1));
+    const double pairs = static_cast<double>(attributes.batch) * n * (n + 1) / 2 * static_cast<double>(attributes.heads);
+    const double head = speed.backward_efficiency > 0 ? padded_head(attributes.head_dim) : static_cast<double>(attributes.head_dim);
+    const double flops = pairs * ((backward ? 10 : 4) * head + softmax) * (1 + ramp / n);
+    const double products = flops / (peak * efficiency * software.attention_factor);
+    const bool own = !flash2 && speed.flash2_efficiency > 0;
+    return backward && own ? products + backward_passes_seconds(attributes, device) : products;
+}
+
+} // namespace zerosim::cost

@@ -1,0 +1,72 @@
+// Sources of the sweeps: column `source` of tests/truth/collectives/sweeps.csv. Refit: tests/calibration/fit_collectives.cpp.
+#include "cost/nccl_measured.hpp"
+
+#include <array>
+
+namespace zerosim::cost {
+namespace {
+
+// All generations over networks (EFA, InfiniBand, RoCE, GPUDirect-TCPX; 2 and 4 nodes of A100, H100, H200, B200).
+constexpr AcrossNodes kAcross{
+    .lone_rate = 0.736,
+    .ring_ll_cost = 4.35, .ring_ll128_cost = 1.136,
+    .ring_ll128_hop = 2.0, .ring_simple_hop = 2.62, .ring_ll128_network = 1.225, .ring_simple_network = 2.0,
+    .tree_rate = 0.82, .tree_ll_cost = 2.0, .tree_ll128_cost = 1.37, .tree_ll_ramp_network = 0.9,
+    .tree_ll128_hop = 4.16, .tree_ll128_network = 1.516,
+    .tree_ramp_us = 307, .tree_ramp_network = 4.5, .tree_ramp_bytes = 4e6,
+    .nvls_tree_rate = 1.03,
+    .nvls_tree_start_us = 64, .nvls_tree_network = 0.73,
+    .nvls_tree_ramp_us = 124, .nvls_tree_ramp_network = 6.8, .nvls_tree_ramp_bytes = 29e6,
+};
+
+// V100, hybrid cube mesh (nccl-tests on one node, vTrain's sweeps of 2 to 8 GPUs). All-to-all: as Ampere, not measured.
+constexpr WithinNode kVolta{
+    .ll_cost = 1.66, .ll_ramp_us = 7.5,
+    .ll128_start_us = 11, .ll128_hop = 1.54, .ll128_cost = 1.17,
+    .simple_start_us = 0, .simple_hop = 5.54, .copy_rate = 2.1,
+    .pairs_rate = 0.8, .pairs_limit = 1.41, .pairs_peer_us = 1.55, .pairs_ramp_us = 27.7, .pairs_ramp_bytes = 1.82e6,
+};
+
+// A100, NVSwitch (aiconfigurator, NCCL 2.27; vTrain; OCI).
+constexpr WithinNode kAmpere{
+    .ll_cost = 1.82, .ll_ramp_us = 4.6,
+    .ll128_start_us = 3.7, .ll128_hop = 1.98, .ll128_cost = 1.73,
+    .simple_start_us = 24.2, .simple_hop = 13.1, .copy_rate = 1.9,
+    .pairs_rate = 0.8, .pairs_limit = 1.41, .pairs_peer_us = 1.55, .pairs_ramp_us = 27.7, .pairs_ramp_bytes = 1.82e6,
+};
+
+// H100 and H200, NVSwitch (aiconfigurator, NCCL 2.23 and 2.29; AWS p5; stas00/ml-engineering).
+constexpr WithinNode kHopper{
+    .ll_cost = 1.81, .ll_ramp_us = 3.2,
+    .ll128_start_us = 11.4, .ll128_hop = 1.57, .ll128_cost = 1.17,
+    .simple_start_us = 20, .simple_hop = 2.3, .copy_rate = 2.1,
+    .pairs_rate = 0.864, .pairs_limit = 1.65, .pairs_peer_us = 1.17, .pairs_ramp_us = 28.7, .pairs_ramp_bytes = 9.0e6,
+    .nvls_start_us = 17.6, .nvls_ramp_us = 77, .nvls_ramp_bytes = 17.7e6, .nvls_rate = 0.718,
+};
+
+// B200, B300, GB200, GB300, NVSwitch (aiconfigurator, NCCL 2.27 and 2.29; GKE; stas00/ml-engineering). LL128: as Hopper.
+constexpr WithinNode kBlackwell{
+    .ll_cost = 2.28, .ll_ramp_us = 1.8,
+    .ll128_start_us = 11.4, .ll128_hop = 1.57, .ll128_cost = 1.17,
+    .simple_start_us = 5.8, .simple_hop = 8.85, .copy_rate = 1.48,
+    .pairs_rate = 0.766, .pairs_limit = 0.911, .pairs_peer_us = 0.53, .pairs_ramp_us = 8.8, .pairs_ramp_bytes = 39e3,
+    .nvls_start_us = 23.5, .nvls_ramp_us = 161, .nvls_ramp_bytes = 46.5e6, .nvls_rate = 0.683,
+};
+
+// L40S, RTX 4090 with and without peer access, RTX PRO 6000 on PCIe (aiconfigurator; nccl-tests of single hosts).
+constexpr WithinNode kPcie{
+    .ll_cost = 2.01, .ll_ramp_us = 0,
+    .simple_start_us = 13.9, .simple_hop = 5.8,
+    .pairs_rate = 0.706, .pairs_peer_us = 1.5, .pairs_ramp_us = 3.4, .pairs_ramp_bytes = 11.7e3,
+};
+
+constexpr std::array<NcclMeasured, 4> kNvlink{{{kVolta, kAcross}, {kAmpere, kAcross}, {kHopper, kAcross}, {kBlackwell, kAcross}}};
+constexpr NcclMeasured kOverPcie{kPcie, kAcross};
+
+} // namespace
+
+const NcclMeasured& nccl_measured(const NcclTopology& topology) {
+    return topology.nvlink ? kNvlink[static_cast<std::size_t>(topology.generation)] : kOverPcie;
+}
+
+} // namespace zerosim::cost

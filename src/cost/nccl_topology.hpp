@@ -1,0 +1,31 @@
+// What NCCL's search finds on a cluster for a group: channels, their speed, and the rate its rings reach.
+// Called by nccl_tuning (the library's own estimate) and nccl_seconds (measured rates).
+// Chooses no algorithm.
+#pragma once
+
+#include "cost/placement.hpp"
+
+namespace zerosim::cost {
+
+/// Bandwidths in bytes/s of one direction.
+struct NcclTopology {
+    std::int64_t generation = 0; // row of NCCL's tables: 0 Volta, 1 Ampere and Ada, 2 Hopper, 3 Blackwell
+    bool nvlink = false;         // within a node; otherwise PCIe or the host's bridges
+    bool bridged = false;        // over the host's bridges, between islands
+    bool nvls = false;           // the switch adds and multicasts
+    std::int64_t channels = 0;
+    double links = 0;            // of a device within the node, as NCCL counts them
+    double ring = 0, tree = 0;   // all channels, as NCCL estimates them, over all nodes
+    double head = 0;             // one NVLS channel
+    double network = 0;          // of a device, as NCCL counts it
+    double achieved_within = 0;  // large rings within a node, measured
+    double achieved_links = 0;   // the same where every link of a device works: its kernels' rate
+    double achieved_network = 0; // of a device, measured
+};
+
+/// Link-disjoint rings among GPUs 0 to n-1 of a hybrid cube mesh, as a part of the 6 that all 8 GPUs have.
+[[nodiscard]] double cube_mesh_share(std::int64_t devices);
+
+[[nodiscard]] NcclTopology nccl_topology(const Placement& place, const cluster::Cluster& cluster);
+
+} // namespace zerosim::cost

@@ -1,0 +1,307 @@
+#include "strategy/fsdp2/parameter_group.hpp"
+
+#include "base/error.hpp"
+
+namespace zerosim::strategy::fsdp2 {
+
+using schedule::Role;
+
+namespace {
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+// split_with_sizes_copy uploads its block table: 16 bytes for each of at most 132 * 16 blocks (measured: 33 792 B on an H200).
+constexpr std::int64_t kCopyOutTable = 132 * 16 * 16;
+// _chunk_cat's: 8 bytes for every 2 KiB of this rank's slice of the reduce-scatter input (measured).
+std::int64_t copy_in_table(std::int64_t slice_bytes) { return 8 * ceil_div(slice_bytes, 2048); }
+
+}  // namespace
+
+ParameterGroup::ParameterGroup(Tape& tape, Comm& comm, std::vector<Parameter*> parameters, bool reshard_after_forward, int layer)
+    : tape_(tape), comm_(comm), reshard_after_forward_(reshard_after_forward), layer_(layer) {
+    for (Parameter* p : parameters) {
+        Member m;
+        m.parameter = p;
+        m.shard_elements = ceil_div(p->rows, comm.shard_ranks) * p->columns;
+        const std::int64_t bytes = m.shard_elements * comm.shard_ranks * size_of(comm.compute_dtype);
+        m.whole = tape.program.storage(p->name, bytes, comm.compute_pool, Role::gathered_parameter, layer);
+        m.whole_tensor = tape.view(p->name, m.whole, comm.compute_dtype, p->rows, p->columns);
+        tape.program.at(m.whole_tensor).parameter = p->index;
+        m.whole_by_rank = tape.program.tensor(p->name, m.whole, comm.compute_dtype, comm.shard_ranks, m.shard_elements);
+        members_.push_back(m);
+        p->dtype = comm.compute_dtype;
+        p->value.tensor = m.whole_tensor;
+        p->value.dtype = comm.compute_dtype;
+        p->value.rows = p->rows;
+        p->value.columns = p->columns;
+        tape.require_gradient(*p);
+    }
+}
+
+void ParameterGroup::allocate_shard(Parameter* parameter, bool again) {
+    for (Member& m : members_) {
+        if (m.parameter != parameter) continue;
+        const std::int64_t width = size_of(comm_.shard_dtype);
+        const StorageId before = m.shard;
+        m.shard = tape_.program.shard_storage(parameter->name, m.shard_elements * width, parameter->elements() * width,
+                                              comm_.offload ? comm_.host_pool : comm_.compute_pool, Role::parameter_shard, layer_);
+        if (comm_.offload) tape_.program.at(m.shard).space = schedule::Space::pinned;
+        tape_.program.alloc(m.shard);
+        if (again) tape_.program.free(before);
+        m.shard_tensor = tape_.view(parameter->name, m.shard, comm_.shard_dtype, m.shard_elements, 1);
+        tape_.program.at(m.shard_tensor).parameter = parameter->index;
+        tape_.program.fill(comm_.compute, m.shard_tensor, 0);   // initial values come from the framework
+    }
+}
+
+Buffer ParameterGroup::scratch(const char* name, std::int64_t elements, DType dtype, PoolId pool, Role role, TensorId& tensor) {
+    Buffer buffer = tape_.memory.allocate(name, elements * size_of(dtype), pool, role);
+    tensor = tape_.view(name, buffer.storage(), dtype, elements, 1);
+    return buffer;
+}
+
+void ParameterGroup::unshard() {
+    if (!sharded_ || gathered_) return;
+    if (comm_.shard_ranks == 1) {
+        gathered_.emplace();
+        return;
+    }
+    gather();
+}
+
+/// The gather's input in the compute dtype: a flat cast copy [_get_param_all_gather_inputs], or the shards if they have that dtype.
+/// With CPU offload each shard comes over as it is and is cast on the device, parameter by parameter [all_gather_inputs].
+std::vector<Buffer> ParameterGroup::copy_in(std::vector<TensorId>& sources) {
+    std::vector<Buffer> inputs;
+    if (comm_.offload) {
+        for (const Member& m : members_) {
+            TensorId source;
+            Buffer upload = scratch("uploaded_shard", m.shard_elements, comm_.shard_dtype, comm_.copy_in_pool, Role::staging, source);
+            tape_.program.copy(comm_.copy_in, m.shard_tensor, source);
+            if (casts()) {
+                const TensorId wide = source;
+                inputs.push_back(scratch("gather_input", m.shard_elements, comm_.compute_dtype, comm_.copy_in_pool, Role::staging, source));
+                tape_.program.copy(comm_.copy_in, wide, source);
+            } else {
+                inputs.push_back(std::move(upload));
+            }
+            sources.push_back(source);
+        }
+        return inputs;
+    }
+    if (!casts()) {
+        for (const Member& m : members_) sources.push_back(m.shard_tensor);
+        return inputs;
+    }
+    TensorId flat;
+    inputs.push_back(scratch("gather_input", shard_elements(), comm_.compute_dtype, comm_.copy_in_pool, Role::staging, flat));
+    std::vector<TensorId> pairs;
+    std::int64_t offset = 0;
+    for (const Member& m : members_) {
+        sources.push_back(tape_.program.tensor("gather_input", inputs.front().storage(), comm_.compute_dtype, 1, m.shard_elements, {offset, 0, {}}));
+        pairs.insert(pairs.end(), {m.shard_tensor, sources.back()});
+        offset += m.shard_elements * size_of(comm_.compute_dtype);
+    }
+    tape_.program.copy_all(comm_.copy_in, pairs);
+    return inputs;
+}
+
+std::int64_t ParameterGroup::shard_elements() const {
+    std::int64_t elements = 0;
+    for (const Member& m : members_) elements += m.shard_elements;
+    return elements;
+}
+
+void ParameterGroup::gather() {
+    const std::int64_t elements = shard_elements(), width = size_of(comm_.compute_dtype);
+    std::vector<TensorId> sources;
+    const std::vector<Buffer> inputs = copy_in(sources);   // until the gather is called
+    gathered_ = scratch("gather_output", elements * comm_.shard_ranks, comm_.compute_dtype, comm_.copy_in_pool, Role::staging, gathered_tensor_);
+    const auto slice = [&](std::int64_t offset, std::int64_t count) {
+        return tape_.program.tensor("gather_slice", gathered_->storage(), comm_.compute_dtype, 1, count, {offset * width, elements * width, comm_.shard});
+    };
+    std::vector<TensorId> pairs;
+    std::int64_t offset = 0;
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+        pairs.insert(pairs.end(), {sources[i], slice(offset, members_[i].shard_elements)});
+        offset += members_[i].shard_elements;
+    }
+    const OpId copied = tape_.program.copy_all(comm_.copy_in, pairs);
+    schedule::Collective c;
+    c.kind = CollectiveKind::all_gather;
+    c.axis = comm_.shard;
+    c.send = slice(0, elements);
+    c.receive = gathered_tensor_;
+    gather_op_ = tape_.program.collective(comm_.gather, "all_gather", c, std::vector<OpId>{copied});
+}
+
+/// One rank: no gather; each parameter is cast and copied.
+void ParameterGroup::copy_directly() {
+    for (Member& m : members_) {
+        TensorId narrow = m.shard_tensor;
+        Buffer cast, upload;
+        if (comm_.offload) {
+            upload = scratch("uploaded_shard", m.shard_elements, comm_.shard_dtype, comm_.compute_pool, Role::staging, narrow);
+            tape_.program.copy(comm_.compute, m.shard_tensor, narrow);
+        }
+        if (casts()) {
+            const TensorId source = narrow;
+            cast = scratch("cast_shard", m.shard_elements, comm_.compute_dtype, comm_.compute_pool, Role::staging, narrow);
+            tape_.program.copy(comm_.compute, source, narrow);
+            upload.reset();
+        }
+        tape_.program.alloc(m.whole);
+        tape_.program.copy(comm_.compute, narrow, m.whole_tensor);
+    }
+}
+
+/// split_with_sizes_copy of the gather's output, in which each rank's shards lie together.
+void ParameterGroup::copy_out() {
+    schedule::Tensor part = tape_.program.at(gathered_tensor_);
+    part.rows = comm_.shard_ranks;
+    part.row_stride = part.columns / comm_.shard_ranks;
+    std::vector<TensorId> pairs;
+    for (const Member& m : members_) {
+        tape_.program.alloc(m.whole);
+        part.columns = m.shard_elements;
+        pairs.push_back(tape_.program.tensor(part));
+        pairs.push_back(m.whole_by_rank);
+        part.offset.constant += m.shard_elements * size_of(comm_.compute_dtype);
+    }
+    const Buffer table = tape_.scratch("copy_out_table", kCopyOutTable);
+    tape_.memory.used_elsewhere(gathered_->storage(), tape_.program.copy_all(comm_.compute, pairs, std::vector<OpId>{gather_op_}));
+}
+
+void ParameterGroup::wait_for_unshard(bool forward) {
+    if (!gathered_) return;
+    if (comm_.shard_ranks == 1) {
+        copy_directly();
+    } else {
+        copy_out();
+    }
+    sharded_ = false;
+    if (forward) {
+        comm_.previous_gather = std::move(*gathered_);   // so that the next gather may overlap this copy-out
+    }
+    gathered_.reset();
+}
+
+void ParameterGroup::reshard() {
+    if (sharded_) return;
+    for (const Member& m : members_) tape_.program.free(m.whole);
+    sharded_ = true;
+}
+
+/// [accumulate_unsharded_grad_if_needed]
+void ParameterGroup::accumulate_gradients() {
+    for (Member& m : members_) {
+        if (!m.upcast_gradient.defined() || !m.parameter->gradient.defined()) continue;
+        tape_.program.copy(comm_.compute, m.parameter->gradient.tensor, m.upcast_gradient.tensor, true);
+        m.parameter->gradient = {};
+    }
+}
+
+/// [to_accumulated_grad_if_needed]
+void ParameterGroup::keep_unsharded_gradients() {
+    for (Member& m : members_) {
+        Value& gradient = m.parameter->gradient;
+        if (!gradient.defined() || gradient.dtype == comm_.reduce_dtype) continue;
+        const Value narrow = std::exchange(gradient, Value{});
+        m.upcast_gradient = tape_.make("unsharded_gradient", narrow.rows, narrow.columns, comm_.reduce_dtype, Role::gradient);
+        tape_.cast(narrow, m.upcast_gradient);
+    }
+}
+
+void ParameterGroup::post_backward() {
+    finished_backward_ = true;
+    accumulate_gradients();
+    if (!comm_.synchronize) {
+        reshard();
+        keep_unsharded_gradients();
+        return;
+    }
+    std::vector<Value> gradients;
+    std::int64_t shard_elements = 0;
+    for (Member& m : members_) {
+        Value& source = m.upcast_gradient.defined() ? m.upcast_gradient : m.parameter->gradient;
+        if (!source.defined()) continue;
+        gradients.push_back(std::exchange(source, Value{}));
+        shard_elements += m.shard_elements;
+    }
+    reshard();
+    if (gradients.empty()) return;
+    comm_.previous_reduce_input.reset();
+    reduce(std::move(gradients), shard_elements);
+}
+
+/// [foreach_reduce]
+void ParameterGroup::reduce(std::vector<Value> gradients, std::int64_t shard_elements) {
+    TensorId whole, slice;
+    Buffer input = scratch("reduce_input", shard_elements * comm_.shard_ranks, comm_.reduce_dtype, comm_.compute_pool, Role::bucket, whole);
+    OpId copied;
+    {
+        const Buffer table = tape_.scratch("copy_in_table", copy_in_table(shard_elements * size_of(comm_.reduce_dtype)));
+        std::vector<TensorId> pairs;
+        for (const Value& g : gradients) {
+            pairs.push_back(g.tensor);
+            pairs.push_back(tape_.program.tensor("reduce_input", input.storage(), comm_.reduce_dtype, g.rows, g.columns));
+        }
+        copied = tape_.program.copy_all(comm_.compute, pairs);
+    }
+    gradients.clear();
+    Buffer output = scratch("sharded_gradients", shard_elements, comm_.reduce_dtype, comm_.scatter_pool, Role::gradient_shard, slice);
+    schedule::Collective c;
+    c.kind = CollectiveKind::reduce_scatter;
+    c.axis = comm_.shard;
+    c.send = whole;
+    c.receive = slice;
+    c.reduction = Reduction::sum;
+    comm_.last_reduction = tape_.program.collective(comm_.scatter, "reduce_scatter", c, std::vector<OpId>{copied});
+    tape_.memory.used_elsewhere(input.storage(), comm_.last_reduction);
+    PoolId pool = comm_.scatter_pool;
+    StreamId stream = comm_.scatter;
+    if (comm_.replicas > 1) {
+        pool = comm_.reduce_pool;
+        stream = comm_.reduce;
+        c.kind = CollectiveKind::all_reduce;
+        c.axis = comm_.replicate;
+        c.send = c.receive = slice;
+        comm_.last_reduction = tape_.program.collective(stream, "all_reduce", c, std::vector<OpId>{comm_.last_reduction});
+        comm_.all_reduce_inputs.push_back(output);
+    }
+    comm_.previous_reduce_input = std::move(input);
+    if (comm_.reduce_dtype != comm_.shard_dtype) {
+        TensorId narrow;
+        Buffer cast = scratch("sharded_gradients", shard_elements, comm_.shard_dtype, pool, Role::gradient_shard, narrow);
+        comm_.last_reduction = tape_.program.copy(stream, slice, narrow);
+        output = std::move(cast);
+        slice = narrow;
+    }
+    if (comm_.offload) {
+        copy_to_host(slice);   // the output is freed at once
+    } else {
+        gradients_.push_back(std::move(output));
+    }
+}
+
+/// Sharded gradients in pinned host memory until zero_grad.
+void ParameterGroup::copy_to_host(TensorId gradients) {
+    schedule::Tensor part = tape_.program.at(gradients);
+    for (const Member& m : members_) {
+        if (!m.parameter->trainable) continue;
+        gradients_.push_back(tape_.memory.allocate("host_gradient", m.shard_elements * size_of(comm_.shard_dtype), comm_.host_pool, Role::gradient_shard,
+                                                   schedule::Space::pinned));
+        part.columns = part.row_stride = m.shard_elements;
+        const TensorId source = tape_.program.tensor(part);
+        const TensorId kept = tape_.view("host_gradient", gradients_.back().storage(), comm_.shard_dtype, m.shard_elements, 1);
+        comm_.last_reduction = tape_.program.copy(comm_.replicas > 1 ? comm_.reduce : comm_.scatter, source, kept);
+        part.offset.constant += m.shard_elements * size_of(comm_.shard_dtype);
+    }
+}
+
+torch::Updated ParameterGroup::updated(const Parameter* parameter) const {
+    for (const Member& m : members_)
+        if (m.parameter == parameter) return {parameter->name, layer_, m.shard_elements, comm_.shard_dtype, m.shard_tensor};
+    throw BugError("a parameter is not of this group");
+}
+
+}  // namespace zerosim::strategy::fsdp2

@@ -1,0 +1,179 @@
+#include "strategy/fsdp2/planner.hpp"
+
+#include "base/error.hpp"
+#include "strategy/fsdp2/parameter_group.hpp"
+#include "strategy/torch/training_step.hpp"
+
+#include <fmt/core.h>
+
+#include <memory>
+
+namespace zerosim::strategy {
+namespace {
+
+using namespace fsdp2;
+using schedule::Phase;
+using schedule::StreamKind;
+using torch::LanguageModel;
+
+/// FSDPState of the root and of every block, and the hooks that drive their groups.
+class Sharded {
+public:
+    Sharded(Tape& tape, Comm& comm, LanguageModel& model, const Scenario& scenario) : tape_(tape), comm_(comm), model_(model), scenario_(scenario), optimizer_(tape, scenario) {
+        const bool reshard = scenario.strategy.zero_stage == 3;
+        for (int layer = 0; layer < model.layers(); ++layer)
+            blocks_.push_back(std::make_unique<ParameterGroup>(tape, comm, model.block(layer), reshard, layer));
+        root_ = std::make_unique<ParameterGroup>(tape, comm, model.root(), reshard, -1);
+    }
+
+    /// to_empty(): module by module; a tied head is visited after the embedding that it shares.
+    void allocate_shards() {
+        for (Parameter& p : model_.parameters()) group_of(p).allocate_shard(&p, false);
+        if (scenario_.model.tied) root_->allocate_shard(&model_.parameters().front(), true);
+    }
+
+    [[nodiscard]] torch::StepHooks hooks() {
+        torch::StepHooks h;
+        h.before_forward = [this](bool last) {
+            comm_.synchronize = last;
+            root_->unshard();
+            root_->wait_for_unshard(true);
+        };
+        h.blocks.before = [this](int layer, Value x) { return before_block(layer, std::move(x)); };
+        h.blocks.after = [this](int layer, const Value& output) { after_block(layer, output); };
+        h.after_forward = [this](const Value& logits) { after_forward(logits); };
+        h.after_backward = [this] { after_backward(); };
+        h.optimize = [this] { optimize(); };
+        h.zero_gradients = [this] {
+            for (const auto& block : blocks_) block->drop_gradients();
+            root_->drop_gradients();
+        };
+        return h;
+    }
+
+private:
+    ParameterGroup& group_of(const Parameter& p) { return p.layer < 0 ? *root_ : *blocks_[static_cast<std::size_t>(p.layer)]; }
+
+    Value before_block(int layer, Value x) {
+        ParameterGroup& group = *blocks_[static_cast<std::size_t>(layer)];
+        group.unshard();
+        group.wait_for_unshard(true);
+        // [RegisterPostBackwardFunction]: runs when the gradient of the block's input is complete.
+        auto node = tape_.engine.node({x.node});
+        if (node) {
+            node->apply = [&group](torch::Node&, torch::Values& g) {
+                group.post_backward();
+                return torch::Values{g[0]};
+            };
+        }
+        x.node = node;
+        return x;
+    }
+
+    void after_block(int layer, const Value& output) {
+        blocks_[static_cast<std::size_t>(layer)]->after_forward();
+        if (!output.node) return;
+        output.node->before = [this, layer] {
+            ParameterGroup& group = *blocks_[static_cast<std::size_t>(layer)];
+            group.unshard();
+            group.wait_for_unshard(false);
+            if (layer > 0) blocks_[static_cast<std::size_t>(layer - 1)]->unshard();   // backward prefetch, one group ahead
+        };
+    }
+
+    void after_forward(const Value& logits) {
+        root_->after_forward();
+        if (logits.node) {
+            logits.node->before = [this] {
+                for (const auto& block : blocks_) block->begin_backward();
+                root_->begin_backward();
+                root_->unshard();
+                root_->wait_for_unshard(false);
+                if (!blocks_.empty()) blocks_.back()->unshard();
+            };
+        }
+        comm_.previous_gather.reset();
+    }
+
+    /// [_root_post_backward_final_callback]: groups whose inputs need no gradient, root first; then what is still held goes.
+    void after_backward() {
+        if (!root_->finished_backward()) root_->post_backward();
+        for (const auto& block : blocks_)
+            if (!block->finished_backward()) block->post_backward();
+        comm_.previous_reduce_input.reset();
+        comm_.all_reduce_inputs.clear();
+    }
+
+    void optimize() {
+        std::vector<torch::Updated> updated;
+        for (Parameter& p : model_.parameters())
+            if (p.trainable) updated.push_back(group_of(p).updated(&p));
+        tape_.program.host_wait(comm_.compute, std::vector<OpId>{comm_.last_reduction});
+        if (comm_.offload) return optimizer_.step_on_host(updated, comm_.host_pool);   // clipping too
+        if (scenario_.training.clip_gradients > 0) optimizer_.clip(updated);
+        optimizer_.step(updated);
+    }
+
+    Tape& tape_;
+    Comm& comm_;
+    LanguageModel& model_;
+    const Scenario& scenario_;
+    torch::OptimizerStep optimizer_;
+    std::vector<std::unique_ptr<ParameterGroup>> blocks_;
+    std::unique_ptr<ParameterGroup> root_;
+};
+
+void declare(Comm& c, schedule::Schedule& schedule, schedule::ProgramBuilder& program, const Scenario& s) {
+    c.compute = program.stream("default", StreamKind::compute);
+    c.copy_in = program.stream("all_gather_copy_in", StreamKind::copy);
+    c.gather = program.stream("all_gather", StreamKind::communication);
+    c.scatter = program.stream("reduce_scatter", StreamKind::communication);
+    c.reduce = program.stream("all_reduce", StreamKind::communication);
+    c.compute_pool = program.pool("default", c.compute);
+    c.copy_in_pool = program.pool("all_gather_copy_in", c.copy_in);
+    c.scatter_pool = program.pool("reduce_scatter", c.scatter);
+    c.reduce_pool = program.pool("all_reduce", c.reduce);
+    c.host_pool = program.pool("pinned", c.compute);
+    c.shard_ranks = s.strategy.shard_group == 0 ? s.ranks : s.strategy.shard_group;
+    c.replicas = s.ranks / c.shard_ranks;
+    c.shard = AxisId{schedule.axes.size()};
+    schedule.axes.push_back({schedule.names.intern("shard"), c.shard_ranks, 1});
+    c.replicate = AxisId{schedule.axes.size()};
+    schedule.axes.push_back({schedule.names.intern("replicate"), c.replicas, c.shard_ranks});
+    const Precision precision = s.training.precision;
+    c.shard_dtype = precision == Precision::bf16 ? DType::bf16 : DType::fp32;
+    c.compute_dtype = precision == Precision::fp32 ? DType::fp32 : DType::bf16;
+    c.reduce_dtype = precision == Precision::bf16_mixed ? s.training.reduce_precision.value_or(DType::fp32) : c.shard_dtype;
+    c.offload = s.strategy.parameters_at == Placement::cpu;
+}
+
+}  // namespace
+
+schedule::Schedule plan_fsdp2(const Scenario& scenario) {
+    schedule::Schedule schedule;
+    schedule.ranks = scenario.ranks;
+    for (const auto& parameter : model::parameters(scenario.model)) schedule.parameters.push_back(parameter.name);
+    schedule::ProgramBuilder program(schedule);
+    torch::Memory memory(program);
+    Comm comm;
+    declare(comm, schedule, program, scenario);
+    Tape tape(memory, {comm.compute_pool, comm.compute, false, scenario.training.fp8_products});
+    tape.engine.early_stop = scenario.training.recompute_early_stop;
+    tape.engine.selective = scenario.training.recompute.selective;
+    LanguageModel model(tape, scenario);
+    Sharded sharded(tape, comm, model, scenario);
+    { const Buffer first = tape.scratch("first_tensor", 4); }   // what creates the CUDA context
+    sharded.allocate_shards();
+    model.make_buffers();
+    program.host_wait(comm.compute, std::vector<OpId>{OpId{program.size() - 1}});   // the gathers' streams begin after it
+    program.begin_first();
+    torch::TrainingStep step(tape, model, scenario, sharded.hooks());
+    step.run();
+    program.begin_steady();
+    step.run();
+    memory.close();
+    schedule.roles.push_back({program.finish(), 0, scenario.ranks});
+    return schedule;
+}
+
+}  // namespace zerosim::strategy

@@ -1,0 +1,162 @@
+// Scaled dot product attention: flash for 2-byte floats, memory-efficient for fp32; rotary embeddings.
+// Sources: aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp (mha_fwd, mha_bwd), attention_backward.cu.
+#include "strategy/torch/operations.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace zerosim::strategy::torch {
+namespace {
+
+constexpr std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+kernel::Attributes attributes_of(const AttentionShape& s) {
+    kernel::Attributes a;
+    a.tokens = s.batch * s.sequence;
+    a.batch = static_cast<std::int32_t>(s.batch);
+    a.sequence = static_cast<std::int32_t>(s.sequence);
+    a.heads = static_cast<std::int32_t>(s.heads);
+    a.kv_heads = static_cast<std::int32_t>(s.kv_heads);
+    a.head_dim = static_cast<std::int32_t>(s.head_dim);
+    return a;
+}
+
+/// num_splits_heuristic: few (batch, head, 64-row) blocks are split along the keys, to fill 132 multiprocessors (H200) with two blocks each;
+/// the smallest number of parts within 85 % of the best occupancy of the last wave.
+std::int64_t splits(const AttentionShape& s) {
+    constexpr double kBlocks = 132 * 2;
+    const auto ceil_div = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
+    const std::int64_t row_blocks = s.batch * s.heads * ceil_div(s.sequence, 64);
+    if (static_cast<double>(row_blocks) >= 0.8 * kBlocks) return 1;
+    const std::int64_t key_blocks = ceil_div(s.sequence, s.head_dim <= 64 ? 256 : s.head_dim <= 128 ? 128 : 64);
+    const auto eligible = [&](std::int64_t n) { return n == 1 || ceil_div(key_blocks, n) != ceil_div(key_blocks, n - 1); };
+    const auto occupancy = [&](std::int64_t n) {
+        const double waves = static_cast<double>(row_blocks * n) / kBlocks;
+        return waves / std::ceil(waves);
+    };
+    double best = 0;
+    const std::int64_t most = std::min<std::int64_t>(128, key_blocks);
+    for (std::int64_t n = 1; n <= most; ++n)
+        if (eligible(n)) best = std::max(best, occupancy(n));
+    for (std::int64_t n = 1; n <= most; ++n)
+        if (eligible(n) && occupancy(n) >= 0.85 * best) return n;
+    return 1;
+}
+
+/// mha_bwd: dq, dk, dv, softmax_d and the fp32 accumulator of dq (sequence rounded to 128, head size to 32); with fewer key heads
+/// dk and dv are computed for every query head and summed.
+Values flash_backward(Tape& tape, const AttentionShape& s, const Values& kept, const Value& g) {
+    Values out;
+    for (std::size_t i = 0; i < 3; ++i) out.push_back(tape.like("attention_gradient", kept[i]));
+    const std::int64_t rows = s.batch * s.heads * round_up(s.sequence, 128);
+    const Buffer softmax_d = tape.scratch("softmax_d", 4 * rows);
+    const Buffer accumulator = tape.scratch("dq_accumulator", 4 * rows * round_up(s.head_dim, 32));
+    Buffer dk, dv;
+    if (s.kv_heads != s.heads) {
+        const std::int64_t expanded = s.batch * s.sequence * s.heads * s.head_dim * size_of(kept[1].dtype);
+        dk = tape.scratch("dk_expanded", expanded);
+        dv = tape.scratch("dv_expanded", expanded);
+    }
+    tape.emit(kernel::Kernel::attention_backward, "attention_backward",
+              {g.tensor, kept[0].tensor, kept[1].tensor, kept[2].tensor, kept[3].tensor, kept[4].tensor, {}, out[0].tensor, out[1].tensor, out[2].tensor},
+              attributes_of(s));
+    return out;
+}
+
+/// _efficient_attention_backward: dq, dk, dv and delta [batch, heads, sequence] fp32.
+Values efficient_backward(Tape& tape, const AttentionShape& s, const Values& kept, const Value& g) {
+    Values out;
+    for (std::size_t i = 0; i < 3; ++i) out.push_back(tape.like("attention_gradient", kept[i]));
+    const Buffer delta = tape.scratch("delta", 4 * s.batch * s.heads * s.sequence);
+    tape.emit(kernel::Kernel::attention_backward, "attention_backward",
+              {g.tensor, kept[0].tensor, kept[1].tensor, kept[2].tensor, kept[3].tensor, kept[4].tensor, {}, out[0].tensor, out[1].tensor, out[2].tensor},
+              attributes_of(s));
+    return out;
+}
+
+}  // namespace
+
+Value attention(Tape& tape, const Value& q_in, const Value& k_in, const Value& v_in, const AttentionShape& s) {
+    const Value v = tape.lower(v_in), k = tape.lower(k_in), q = tape.lower(q_in);
+    const bool flash = q.dtype != DType::fp32;
+    auto node = tape.engine.node({q.node, k.node, v.node});
+    const std::int64_t padded = flash ? s.sequence : round_up(s.sequence, 32);   // the efficient kernel's log-sum-exp is aligned to 32
+    Values outputs = tape.engine.computed(false, [&] {
+        Value y = tape.make("attention", q.rows, q.columns, q.dtype);
+        Value lse = tape.make("log_sum_exp", s.batch * padded, s.heads, DType::fp32);
+        if (!flash) {   // without dropout its seed and offset stay on the host
+            tape.emit(kernel::Kernel::attention_forward, "attention", {q.tensor, k.tensor, v.tensor, {}, y.tensor, lse.tensor}, attributes_of(s));
+            return Values{std::move(y), std::move(lse)};
+        }
+        const std::int64_t partial_rows = splits(s) > 1 ? splits(s) * s.batch * s.heads * s.sequence : 0;
+        const Buffer partial_lse = tape.scratch("partial_log_sum_exp", 4 * partial_rows);
+        const Buffer partial_out = tape.scratch("partial_attention", 4 * partial_rows * round_up(s.head_dim, 32));
+        Value rng = tape.make("rng_state", 1, 2, DType::int64), unused = tape.make("rng_unused", 1, 1, DType::int64);
+        tape.emit(kernel::Kernel::attention_forward, "attention", {q.tensor, k.tensor, v.tensor, {}, y.tensor, lse.tensor}, attributes_of(s));
+        return Values{std::move(y), std::move(lse), std::move(rng), std::move(unused)};
+    });
+    Value out = outputs[0];
+    if (node) {
+        node->slots = {q.output, k.output, v.output};
+        for (const Value* input : {&q, &k, &v}) node->saved.push_back(tape.engine.save(*input));
+        for (const Value& output : outputs) node->saved.push_back(tape.engine.save(output));
+        node->apply = [&tape, s, flash](Node& n, Values& g) {
+            Values kept;
+            for (Saved& saved : n.saved) kept.push_back(tape.engine.unpack(saved));
+            return flash ? flash_backward(tape, s, kept, g[0]) : efficient_backward(tape, s, kept, g[0]);
+        };
+    }
+    out.node = node;
+    return out;
+}
+
+Value rotate_complex(Tape& tape, const Value& x, const Value& rope, std::int64_t sequence, std::int64_t head_dim) {
+    const Value complex = to(tape, x, DType::fp32);
+    auto node = tape.engine.node({complex.node});
+    Value product = tape.make("rotated", complex.rows, complex.columns, DType::fp32);
+    tape.elementwise("rotary", {complex.tensor, rope.tensor}, product, 3);
+    if (node) {
+        // conj(rope) is materialised: 8 bytes for each of s * d/2 frequencies.
+        node->apply = [&tape, frequencies = 8 * sequence * head_dim / 2](Node&, Values& g) {
+            const Buffer conjugate = tape.scratch("conjugate", frequencies);
+            Value back = tape.like("rotary_gradient", g[0]);
+            tape.elementwise("rotary_backward", {g[0].tensor}, back, 3);
+            return Values{std::move(back)};
+        };
+    }
+    product.node = node;
+    return to(tape, product, x.dtype);
+}
+
+Value rotate_half(Tape& tape, const Value& x) {
+    // neg of the second half; cat with the first. Backward: two slices, each embedded in zeros, the negation between.
+    auto slice_second = tape.engine.node({x.node});
+    const auto embed = [&tape, columns = x.columns](Node&, Values& g) {
+        Value whole = tape.make("slice_gradient", g[0].rows, columns, g[0].dtype);
+        tape.elementwise("slice_backward", {g[0].tensor}, whole, 0);
+        return Values{std::move(whole)};
+    };
+    auto slice_first = slice_second ? tape.engine.node({x.node}) : nullptr;
+    if (slice_second) slice_second->apply = embed;
+    if (slice_first) slice_first->apply = embed;
+    Value half = x;
+    half.columns = x.columns / 2;
+    half.node = slice_first;
+    Value second = half;
+    second.node = slice_second;
+    const Value negative = scale(tape, "neg", second);
+    auto node = tape.engine.node({negative.node, half.node});
+    Value out = tape.like("rotate_half", x);
+    tape.elementwise("cat", {negative.tensor, half.tensor}, out, 0);
+    if (node) {
+        node->apply = [](Node&, Values& g) {
+            Values parts{g[0], g[0]};   // views
+            for (Value& part : parts) part.columns /= 2;
+            return parts;
+        };
+    }
+    out.node = node;
+    return out;
+}
+
+}  // namespace zerosim::strategy::torch

@@ -1,0 +1,140 @@
+#include "strategy/torch/autograd.hpp"
+
+#include "base/error.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace zerosim::strategy::torch {
+namespace {
+
+bool later(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) { return a->sequence < b->sequence; }
+
+}  // namespace
+
+std::shared_ptr<Node> Engine::node(std::vector<std::shared_ptr<Node>> next) {
+    if (std::ranges::all_of(next, [](const auto& n) { return n == nullptr; })) return nullptr;
+    auto result = std::make_shared<Node>();
+    result->sequence = next_sequence_++;
+    result->tags = memory_.program().tags;
+    result->next = std::move(next);
+    return result;
+}
+
+Saved Engine::save(const Value& value) {
+    if (frame_) return {{}, frame_, frame_->saved++};
+    // The recomputation's own graph holds its tensors too, until it ends.
+    if (recomputing_ != nullptr) {
+        recomputing_->values.push_back(value.detach());
+        if (early_stop && recomputing_->values.size() == recomputing_->saved) throw StopRecomputation{};
+    }
+    return {value.detach(), nullptr, 0};
+}
+
+Value Engine::unpack(Saved& saved) {
+    if (!saved.frame) return saved.value;
+    if (!saved.frame->recomputed) recompute(*saved.frame);
+    // The node's apply() is the only owner from here on.
+    return std::exchange(saved.frame->values.at(saved.index), Value{});
+}
+
+void Engine::recompute(Frame& frame) {
+    const schedule::Tags tags = memory_.program().tags;
+    memory_.program().tags.recompute = true;
+    recomputing_ = &frame;
+    frame.products = 0;
+    frame.values.reserve(frame.saved);
+    try {
+        frame.recompute(frame);
+    } catch (const StopRecomputation&) {
+        // All saved tensors are there.
+    }
+    recomputing_ = nullptr;
+    frame.recomputed = true;
+    frame.kept.clear();
+    memory_.program().tags = tags;
+    check(frame.values.size() == frame.saved, "a recomputation saved other tensors than its forward");
+    if (after_recompute) after_recompute();
+}
+
+Values Engine::computed(bool product, const std::function<Values()>& compute) {
+    Frame* const frame = recomputing_ != nullptr ? recomputing_ : frame_.get();
+    if (frame == nullptr || !frame->selective) return compute();
+    const bool keeps = !product || frame->products++ % 2 == 0;
+    if (!keeps) return compute();
+    if (recomputing_ != nullptr) return std::exchange(frame->kept.at(frame->taken++), Values{});
+    Values outputs = compute();
+    frame->kept.push_back(outputs);
+    return outputs;
+}
+
+void Engine::count_dependencies(Node* root) {
+    std::vector<Node*> open{root};
+    root->visited = true;
+    while (!open.empty()) {
+        Node* const node = open.back();
+        open.pop_back();
+        for (const auto& next : node->next) {
+            if (!next) continue;
+            ++next->dependencies;
+            if (!std::exchange(next->visited, true)) open.push_back(next.get());
+        }
+    }
+}
+
+/// [InputBuffer::accumulate]: in place if nothing else refers to the first gradient. A weight's gradient that mm returned transposed is
+/// added out of place (measured: tied embeddings hold three such gradients at once).
+void Engine::accumulate(Value& into, Value gradient) {
+    if (!into.defined()) {
+        into = std::move(gradient);
+        return;
+    }
+    if (into.buffer.unique() && !into.transposed) {
+        memory_.program().copy(StreamId{0}, gradient.tensor, into.tensor, true);
+        return;
+    }
+    into = add_(into, gradient);
+}
+
+void Engine::run(const std::shared_ptr<Node>& node, std::vector<std::shared_ptr<Node>>& ready) {
+    schedule::Tags& tags = memory_.program().tags;
+    tags.layer = node->tags.layer;
+    Values outputs;
+    {
+        Values inputs = std::move(node->gradients);
+        node->gradients.clear();
+        if (node->before) node->before();
+        outputs = node->apply(*node, inputs);
+        if (node->validate) node->validate(*node, outputs);
+    }
+    node->saved.clear();   // [release_variables]
+    node->visited = false;
+    for (std::size_t i = 0; i < node->next.size(); ++i) {
+        const auto& next = node->next[i];
+        if (!next) continue;
+        const auto slot = static_cast<std::size_t>(node->slots.empty() ? 0 : node->slots[i]);
+        if (next->gradients.size() <= slot) next->gradients.resize(slot + 1);
+        accumulate(next->gradients[slot], std::move(outputs.at(i)));
+        if (--next->dependencies == 0) {
+            ready.push_back(next);
+            std::push_heap(ready.begin(), ready.end(), later);
+        }
+    }
+}
+
+void Engine::backward(const Value& root, Value gradient) {
+    check(root.requires_grad(), "backward of a value that requires no gradient");
+    in_backward_ = true;
+    count_dependencies(root.node.get());
+    root.node->gradients.assign(1, std::move(gradient));
+    std::vector<std::shared_ptr<Node>> ready{root.node};
+    while (!ready.empty()) {
+        std::pop_heap(ready.begin(), ready.end(), later);
+        const std::shared_ptr<Node> node = std::move(ready.back());
+        ready.pop_back();
+        run(node, ready);
+    }
+    in_backward_ = false;
+}
+
+}  // namespace zerosim::strategy::torch

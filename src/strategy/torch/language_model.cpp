@@ -1,0 +1,154 @@
+// The forward of the `torch` implementation, and what both implementations share.
+#include "strategy/torch/language_model.hpp"
+
+#include "base/error.hpp"
+
+namespace zerosim::strategy::torch {
+
+AttentionShape LanguageModel::attention_shape(bool repeated) const {
+    return {batch_, sequence_, model_.heads, repeated ? model_.heads : model_.kv_heads, model_.head_dim};
+}
+
+Value LanguageModel::call_norm(int layer, const char* name, const Value& x) {
+    Parameter* const weight = find(layer, name);
+    if (!gpt_) return huggingface_ ? hf_norm(*weight, x) : rms_norm(tape_, x, *weight);
+    return layer_norm(tape_, x, *weight, *find(layer, std::string(name) + ".bias"));
+}
+
+/// A linear layer, with its adapters: lin(x) + B(A(x)) * scale.
+Value LanguageModel::call_linear(int layer, const char* name, const Value& x) {
+    Parameter* const weight = find(layer, name);
+    check(weight != nullptr, "a module without weight");
+    const std::string text(name);
+    Value base = linear(tape_, x, *weight, find(layer, text + ".bias"));
+    Parameter* const a = find(layer, text + ".A");
+    if (a == nullptr) return base;
+    Value low = linear(tape_, x, *a);
+    Value high = linear(tape_, low, *find(layer, text + ".B"));
+    low = {};
+    Value scaled = scale(tape_, "lora_scale", high);
+    high = {};
+    return add(tape_, base, scaled);
+}
+
+void LanguageModel::make_buffers() {
+    const std::int64_t d = model_.head_dim, positions = model_.positions;
+    if (gpt_) return;
+    if (huggingface_) {
+        // LlamaRotaryEmbedding: inv_freq and original_inv_freq.
+        for (const char* name : {"inv_freq", "original_inv_freq"})
+            buffers_.push_back(tape_.make(name, d / 2, 1, DType::fp32, schedule::Role::constant));
+        return;
+    }
+    // polar(ones, outer(arange(positions).float(), frequencies)): complex64.
+    const Value frequencies = tape_.make("frequencies", d / 2, 1, DType::fp32);
+    const Value ones = tape_.make("ones", positions, d / 2, DType::fp32);
+    Value angles;
+    {
+        Value index = tape_.make("arange", positions, 1, DType::int64);
+        const Value real = tape_.make("arange_float", positions, 1, DType::fp32);
+        index = {};
+        angles = tape_.make("angles", positions, d / 2, DType::fp32);
+    }
+    rope_ = tape_.make("rope", positions, d, DType::fp32, schedule::Role::constant);
+}
+
+Value LanguageModel::embed(const Value& ids) {
+    Value tokens = embedding(tape_, ids, *token_table_);
+    if (!gpt_) return tokens;
+    const Value positions = tape_.make("positions", sequence_, 1, DType::int64, schedule::Role::constant);
+    Value places = embedding(tape_, positions, *position_table_);
+    if (huggingface_) {
+        input_embeddings_ = tokens;
+        position_embeddings_ = places;
+    }
+    return add(tape_, tokens, places, !huggingface_);   // transformers' positions have a batch dimension of their own
+}
+
+Value LanguageModel::run_block(int layer, const Value& x) {
+    if (huggingface_) return gpt_ ? hf_gpt(layer, x) : hf_llama(layer, x);
+    return gpt_ ? torch_gpt(layer, x) : torch_llama(layer, x);
+}
+
+Value LanguageModel::forward(const Value& ids, const BlockHooks& hooks) {
+    Value x = embed(ids);
+    if (huggingface_) {
+        if (!gpt_) input_embeddings_ = x;
+        rotary_tables(x.dtype);
+    }
+    for (int layer = 0; layer < layers(); ++layer) {
+        tape_.program.tags.layer = static_cast<std::int16_t>(layer);
+        Value output;
+        {
+            const Value input = hooks.before(layer, x);
+            // transformers passes cos and sin to each block: a checkpoint keeps them for its recomputation.
+            const auto call = [this, layer, cosine = cosine_, sine = sine_](const Value& in) {
+                const RotaryScope scope(*this, cosine, sine);
+                return run_block(layer, in);
+            };
+            output = scenario_.training.recompute.applies(layer) ? tape_.engine.checkpoint(input, call) : call(input);
+        }
+        hooks.after(layer, output);
+        x = std::move(output);
+    }
+    tape_.program.tags.layer = -1;
+    Value normal = call_norm(-1, "norm", x);
+    x = {};
+    input_embeddings_ = position_embeddings_ = cosine_ = sine_ = {};
+    Value logits = linear(tape_, normal, *head_);
+    return logits;
+}
+
+Value LanguageModel::torch_gpt(int layer, const Value& input) {
+    Value x = input;
+    Value joined;
+    {
+        const Value normal = call_norm(layer, "ln1", x);
+        joined = call_linear(layer, "qkv", normal);
+    }
+    const Values qkv = split(tape_, joined);
+    joined = {};
+    const Value attended = attention(tape_, qkv[0], qkv[1], qkv[2], attention_shape(true));
+    {
+        const Value projected = call_linear(layer, "o", attended);
+        x = add(tape_, x, projected);
+    }
+    Value wide = call_norm(layer, "ln2", x);
+    wide = call_linear(layer, "up", wide);
+    wide = unary(tape_, "gelu", wide, Keeps::input, 8);
+    wide = call_linear(layer, "down", wide);
+    return add(tape_, x, wide);
+}
+
+/// x + wo(attention(...)) and, because Python's locals live as long as the block, everything it named.
+Value LanguageModel::torch_llama(int layer, const Value& input) {
+    Value x = input;
+    Value y = call_norm(layer, "ln1", x);
+    Value q = call_linear(layer, "q", y), k = call_linear(layer, "k", y), v = call_linear(layer, "v", y);
+    {
+        Value rotated_q = rotate_complex(tape_, q, rope_, sequence_, model_.head_dim);
+        Value rotated_k = rotate_complex(tape_, k, rope_, sequence_, model_.head_dim);
+        q = std::move(rotated_q);
+        k = std::move(rotated_k);
+    }
+    if (const std::int64_t repeats = model_.heads / model_.kv_heads; repeats > 1) {
+        k = repeat_heads(tape_, k, repeats);
+        v = repeat_heads(tape_, v, repeats);
+    }
+    y = attention(tape_, q, k, v, attention_shape(true));
+    {
+        const Value projected = call_linear(layer, "o", y);
+        x = add(tape_, x, projected);
+    }
+    y = call_norm(layer, "ln2", x);
+    Value gate = call_linear(layer, "gate", y);
+    gate = unary(tape_, "silu", gate, Keeps::input, 5);
+    Value up = call_linear(layer, "up", y);
+    Value product = mul(tape_, gate, up);
+    gate = {};
+    up = {};
+    product = call_linear(layer, "down", product);
+    return add(tape_, x, product);
+}
+
+}  // namespace zerosim::strategy::torch

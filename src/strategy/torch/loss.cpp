@@ -1,0 +1,81 @@
+// Embedding lookup and cross-entropy. Sources: native/cuda/{Embedding.cu,EmbeddingBackwardKernel.cu,SoftMax.cu,NLLLoss2d.cu}.
+#include "strategy/torch/operations.hpp"
+
+#include <algorithm>
+
+namespace zerosim::strategy::torch {
+namespace {
+
+/// embedding_dense_backward_cuda: up to 3072 indices one kernel; above, sorted indices and fp32 partial sums of at most 10 rows each.
+Value table_gradient(Tape& tape, const Value& g, std::int64_t rows) {
+    constexpr std::int64_t kDirect = 3072, kRowsPerPartial = 10;
+    const auto make = [&] { return tape.make("embedding_gradient", rows, g.columns, g.dtype, schedule::Role::gradient); };
+    const std::int64_t n = g.rows;
+    if (n <= kDirect) return make();
+    const Buffer sorted = tape.scratch("sorted_indices", 8 * n), original = tape.scratch("original_indices", 8 * n);
+    Value out = make();
+    const std::int64_t segments = std::min(n, rows), partials = n / kRowsPerPartial + segments;
+    const Buffer offsets = tape.scratch("segment_offsets", 8 * n);
+    const Buffer counts = tape.scratch("partials_per_segment", 8 * segments), starts = tape.scratch("partials_offset", 8 * segments);
+    const Buffer partial_offsets = tape.scratch("partial_segment_offset", 8 * partials);
+    const Buffer sums = tape.scratch("partial_sums", 4 * g.columns * partials);
+    return out;
+}
+
+}  // namespace
+
+Value embedding(Tape& tape, const Value& indices, Parameter& table) {
+    auto node = tape.engine.node({table.value.node});
+    const Value& whole = table.value;
+    Value out = tape.make(table.name, indices.elements(), table.columns, whole.dtype);
+    kernel::Attributes a;
+    a.tokens = out.rows;
+    a.out = table.columns;
+    a.vocabulary = table.rows;
+    tape.emit(kernel::Kernel::embedding_forward, table.name, {indices.tensor, whole.tensor, {}, out.tensor}, a);
+    if (node) {
+        node->saved.push_back(tape.engine.save(indices));
+        node->apply = [&tape, a](Node& n, Values& g) {
+            const Value tokens = tape.engine.unpack(n.saved[0]);
+            Value gradient = table_gradient(tape, g[0], a.vocabulary);
+            tape.emit(kernel::Kernel::embedding_backward, "embedding_backward", {tokens.tensor, g[0].tensor, gradient.tensor, {}}, a);
+            return Values{std::move(gradient)};
+        };
+    }
+    out.node = node;
+    return out;
+}
+
+Value cross_entropy(Tape& tape, const Value& logits) {
+    auto softmax = tape.engine.node({logits.node});
+    Value log_probabilities = tape.make("log_softmax", logits.rows, logits.columns, logits.dtype, schedule::Role::logits);
+    tape.elementwise("log_softmax", {logits.tensor}, log_probabilities, 4);
+    if (softmax) {
+        softmax->saved.push_back(tape.engine.save(log_probabilities));
+        softmax->apply = [&tape](Node& n, Values& g) {
+            const Value kept = tape.engine.unpack(n.saved[0]);
+            Value back = tape.make("logits_gradient", kept.rows, kept.columns, kept.dtype, schedule::Role::logits);
+            tape.elementwise("log_softmax_backward", {g[0].tensor, kept.tensor}, back, 3);
+            return Values{std::move(back)};
+        };
+    }
+    log_probabilities.node = softmax;
+    auto nll = tape.engine.node({softmax});
+    Value loss = tape.make("loss", 1, 1, DType::fp32, schedule::Role::scalar);
+    const Value weight = tape.make("total_weight", 1, 1, DType::fp32, schedule::Role::scalar);
+    tape.elementwise("nll_loss", {log_probabilities.tensor}, loss);
+    if (nll) {
+        nll->saved.push_back(tape.engine.save(log_probabilities));
+        nll->saved.push_back(tape.engine.save(weight));
+        nll->apply = [&tape](Node& n, Values&) {
+            const Value kept = tape.engine.unpack(n.saved[0]), total = tape.engine.unpack(n.saved[1]);
+            Value back = tape.make("nll_gradient", kept.rows, kept.columns, kept.dtype, schedule::Role::logits);
+            tape.elementwise("nll_backward", {total.tensor}, back, 0);
+            return Values{std::move(back)};
+        };
+    }
+    loss.node = nll;
+    return loss;
+}
+
+}  // namespace zerosim::strategy::torch
