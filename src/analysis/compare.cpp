@@ -1,6 +1,7 @@
 #include "analysis/compare.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace zerosim::analysis {
@@ -99,9 +100,11 @@ std::vector<ComparedValue> compare(std::span<const RunReport> reports) {
 
 std::vector<ComparedKey> differing_keys(std::span<const RunReport> reports) {
     std::vector<std::string> keys;
+    // Where a result was written says nothing about the job.
+    static constexpr std::array<std::string_view, 3> kPlaces{"output", "perfetto", "format"};
     for (const RunReport& report : reports)
         for (const auto& [key, value] : report.scenario)
-            if (std::ranges::find(keys, key) == keys.end()) keys.push_back(key);
+            if (std::ranges::find(keys, key) == keys.end() && std::ranges::find(kPlaces, key) == kPlaces.end()) keys.push_back(key);
     std::vector<ComparedKey> result;
     for (const std::string& key : keys) {
         ComparedKey row{key, {}};
