@@ -11,9 +11,10 @@ std::int64_t Storage::payload(std::int64_t coordinate) const {
 }
 
 NameId Names::intern(std::string_view text) {
-    const auto [found, inserted] = ids_.try_emplace(std::string(text), static_cast<std::uint32_t>(texts_.size()));
-    if (inserted) texts_.emplace_back(text);
-    return NameId{found->second};
+    if (const auto found = ids_.find(text); found != ids_.end()) return NameId{found->second};
+    ids_.emplace(text, static_cast<std::uint32_t>(texts_.size()));
+    texts_.emplace_back(text);
+    return NameId{texts_.size() - 1};
 }
 
 std::string_view Names::operator[](NameId id) const { return id.valid() ? std::string_view(texts_[id.index()]) : std::string_view(); }

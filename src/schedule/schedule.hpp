@@ -6,6 +6,7 @@
 #include "schedule/op.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,8 +22,13 @@ public:
     [[nodiscard]] std::string_view operator[](NameId id) const;
 
 private:
+    /// Looks up a string_view without making a string of it: planners intern a name for each op.
+    struct Hash {
+        using is_transparent = void;
+        [[nodiscard]] std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+    };
     std::vector<std::string> texts_;
-    std::unordered_map<std::string, std::uint32_t> ids_;
+    std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> ids_;
 };
 
 enum class StreamKind : std::uint8_t { compute, communication, copy, host };
