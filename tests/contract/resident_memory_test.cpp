@@ -34,8 +34,8 @@ void reset_high_water_mark() { std::ofstream("/proc/self/clear_refs") << "5\n"; 
 class ResidentMemory : public testing::TestWithParam<std::tuple<int, int, bool>> {};
 
 TEST_P(ResidentMemory, MovesByThePrediction) {
-#ifdef __SANITIZE_ADDRESS__
-    GTEST_SKIP() << "AddressSanitizer's shadow memory is resident too";
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "a sanitizer's shadow memory is resident too";
 #endif
     const auto [stage, ranks, planned] = GetParam();
     strategy::Scenario s;
