@@ -191,7 +191,7 @@ TEST(Faults, TheWatchdogNamesTheMissingRank) {
     const auto s = test::scenario(test::tiny_gpt2(), 3, 3);
     const auto schedule = strategy::plan(s);
     auto options = test::options_of(s);
-    options.timeout_seconds = 0.3;
+    options.timeout_seconds = 1.5;   // longer than a busy machine keeps a thread waiting
     options.fault = exec::Fault{2, schedule.programs[0].steady_begin + 30, exec::FaultKind::hang};
     try {
         (void)test::run(schedule, {1, true, "chain", s.model.real_vocabulary}, options);
