@@ -3,10 +3,10 @@
 #include "cli/commands.hpp"
 #include "cli/machine.hpp"
 #include "cli/partition.hpp"
+#include "cli/run_setup.hpp"
 #include "model/model.hpp"
 #include "report/text_table.hpp"
 #include "schedule/dump.hpp"
-#include "schedule/validate.hpp"
 #include "strategy/plan.hpp"
 
 #include <fmt/core.h>
@@ -46,15 +46,6 @@ std::string values_csv(const config::Resolved& resolved) {
     for (const config::Value& value : resolved.values)
         text += fmt::format("{},\"{}\",\"{}\"\n", value.key, value.value, value.origin);
     return text;
-}
-
-/// A schedule is printed whether it is valid or not, but an invalid one is a bug and ends as such.
-void refuse_invalid(const schedule::Schedule& schedule) {
-    const auto violations = schedule::validate(schedule);
-    if (violations.empty()) return;
-    const schedule::Violation& first = violations.front();
-    throw BugError(fmt::format("the planned schedule breaks {} rules; the first: rank {}, op {}: {}", violations.size(),
-                               first.rank, first.op.valid() ? std::to_string(first.op.index()) : "-", first.what));
 }
 
 std::string schedule_text(const schedule::Schedule& schedule, config::Format format) {
@@ -127,7 +118,8 @@ int command_show(const Invocation& invocation) {
     }
     const schedule::Schedule schedule = strategy::plan(resolved.scenario);
     write_result(run.output, run.show_schedule ? schedule_text(schedule, run.format) : partition_text(schedule, run.format));
-    refuse_invalid(schedule);
+    // Printed whether it is valid or not, but an invalid one is a bug and ends as such.
+    check_schedule(schedule);
     return 0;
 }
 

@@ -29,7 +29,7 @@ struct CommunicationTask {
 
 class CommunicationThread {
 public:
-    /// `explain(op)` names an op in messages. `peers` = ranks beside this one that `control` reaches.
+    /// `explain(op)` names an op in messages.
     CommunicationThread(std::size_t ops, std::size_t streams, RankResources resources, const ExecuteOptions& options, std::int64_t rank,
                         std::function<std::string(std::size_t)> explain);
     ~CommunicationThread();

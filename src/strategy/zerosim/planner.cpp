@@ -55,8 +55,7 @@ public:
     void run() {
         gathers_.plan_uses(visits_of_step(c_.scenario));
         for (int g = 0; g < c_.scenario.training.gradient_accumulation; ++g) {
-            const TensorId last = forward(g);
-            static_cast<void>(last);
+            forward(g);
             backward(g);
         }
         emit_optimizer_phase(c_, emit_, states_, reductions_);
@@ -74,7 +73,7 @@ private:
         gathers_.end_use();
     }
 
-    TensorId forward(int g) {
+    void forward(int g) {
         tag(g, Phase::forward, -1);
         if (g == 0) c_.program.fill(c_.compute, states_.scalars.loss_and_bins, 0);
         c_.program.input(c_.compute, states_.tokens, states_.targets);
@@ -86,7 +85,6 @@ private:
         }
         tag(g, Phase::forward, -1);
         visit([&] { modules_.head_forward(x); });
-        return x;
     }
 
     void backward(int g) {
