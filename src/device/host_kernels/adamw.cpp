@@ -1,3 +1,5 @@
+#include "device/host_kernels/adamw.hpp"
+
 #include "base/error.hpp"
 #include "device/host_kernels/elementwise.hpp"
 #include "device/host_kernels/host_kernels.hpp"
@@ -107,11 +109,7 @@ void round_master(const TensorView& master, const TensorView& parameter, std::in
     store_block(block, parameter, 0, at, count);
 }
 
-struct Operands {
-    const TensorView &parameter, &master, &m, &v, &gradient;
-};
-
-void update_range(const Operands& views, std::int64_t begin, std::int64_t end, float decay, const Coefficients& c) {
+void update_range(const AdamwOperands& views, std::int64_t begin, std::int64_t end, float decay, const Coefficients& c) {
     const bool mastered = views.master.data != nullptr;
     for (std::int64_t at = begin; at < end; at += kBlock) {
         const std::int64_t count = std::min(kBlock, end - at);
@@ -129,13 +127,16 @@ void update_range(const Operands& views, std::int64_t begin, std::int64_t end, f
 
 void adamw(const KernelCall& call) {
     const auto& o = call.operands;
-    const Operands views{o[0], o[1], o[2], o[3], o[4]};
     if (*o[6].as<float>() != 0.0f) return; // skip: the gradients overflowed
+    adamw_range(call, {o[0], o[1], o[2], o[3], o[4]}, call.range, *o[5].as<float>(), *o[7].as<float>());
+}
+
+void adamw_range(const KernelCall& call, const AdamwOperands& views, std::span<const RangeSegment> ranges, float factor, double step) {
     check(views.parameter.contiguous() && views.m.contiguous() && views.v.contiguous() && views.gradient.contiguous(),
           "adamw: a shard is one flat range");
-    const Coefficients c = coefficients_of(call.attributes, *o[5].as<float>(), *o[7].as<float>());
+    const Coefficients c = coefficients_of(call.attributes, factor, step);
     parallel_for(call.context.workers, views.parameter.elements(), kElementGrain, [&](std::int64_t begin, std::int64_t end) {
-        for (const RangeSegment& segment : call.range)
+        for (const RangeSegment& segment : ranges)
             update_range(views, std::max(begin, segment.offset), std::min(end, segment.offset + segment.count),
                          segment.decays ? c.decay : 1.0f, c);
     });

@@ -32,8 +32,13 @@ void run_kernel(const KernelCall& call) {
         case Kernel::gradient_scale: return gradient_scale(call);
         case Kernel::loss_scale_update: return loss_scale_update(call);
         case Kernel::adamw: return adamw(call);
-        case Kernel::elementwise:
-            throw BugError("run_kernel: 'elementwise' stands for kernels of PyTorch's modules: such a schedule is simulated, not run");
+        case Kernel::batched_product:
+            throw BugError("run_kernel: 'batched_product' stands for products of PyTorch's modules: such a schedule is simulated, not run");
+        case Kernel::elementwise: return eager(call);
+        case Kernel::norm_tensors: return norm_tensors(call);
+        case Kernel::scale_tensors: return scale_tensors(call);
+        case Kernel::adamw_tensors: return adamw_tensors(call);
+        case Kernel::sgd_tensors: return sgd_tensors(call);
         case Kernel::count_: break;
     }
     throw BugError("run_kernel: kernel " + std::to_string(static_cast<int>(call.kernel)) + " is none of the vocabulary");

@@ -1,5 +1,6 @@
 #include "base/error.hpp"
 #include "device/host_kernels/copy.hpp"
+#include "device/host_kernels/eager_rows.hpp"
 #include "device/host_kernels/elementwise.hpp"
 #include "device/host_kernels/host_kernels.hpp"
 
@@ -10,13 +11,12 @@
 namespace zerosim::device::host {
 namespace {
 
-void check_tokens(const std::int32_t* tokens, std::int64_t count, std::int64_t rows) {
+/// 4 bytes each, or 8 (eager frameworks).
+void check_tokens(const TensorView& tokens, std::int64_t count, std::int64_t rows) {
     for (std::int64_t t = 0; t < count; ++t)
-        if (tokens[t] < 0 || tokens[t] >= rows)
-            throw BugError(fmt::format("embedding: token {} at {} is outside the table of {} rows", tokens[t], t, rows));
+        if (const std::int64_t token = integer_at(tokens, t); token < 0 || token >= rows)
+            throw BugError(fmt::format("embedding: token {} at {} is outside the table of {} rows", token, t, rows));
 }
-
-[[nodiscard]] std::int64_t row_grain(std::int64_t columns) { return std::max<std::int64_t>(1, kElementGrain / columns); }
 
 // Tokens sorted at a time: 64 KiB of keys. More tokens take several rounds, each adding to a table row once.
 constexpr std::int64_t kSorted = 8192;
@@ -24,10 +24,10 @@ constexpr std::int64_t kSorted = 8192;
 constexpr std::int64_t kColumnUnit = 32;
 
 /// Keys token << 32 | position, ascending: equal tokens lie together, in token order.
-[[nodiscard]] std::span<const std::uint64_t> sort_tokens(const std::int32_t* tokens, std::int64_t begin, std::int64_t end,
+[[nodiscard]] std::span<const std::uint64_t> sort_tokens(const TensorView& tokens, std::int64_t begin, std::int64_t end,
                                                          std::array<std::uint64_t, kSorted>& keys) {
     for (std::int64_t t = begin; t < end; ++t)
-        keys[static_cast<std::size_t>(t - begin)] = (static_cast<std::uint64_t>(tokens[t]) << 32) | static_cast<std::uint64_t>(t);
+        keys[static_cast<std::size_t>(t - begin)] = (static_cast<std::uint64_t>(integer_at(tokens, t)) << 32) | static_cast<std::uint64_t>(t);
     const std::span<std::uint64_t> used(keys.data(), static_cast<std::size_t>(end - begin));
     std::sort(used.begin(), used.end());
     return used;
@@ -55,7 +55,7 @@ void add_groups(std::span<const std::uint64_t> keys, const TensorView& d_out, co
 
 /// Threads own columns, so no two of them write one element and every sum is in token order.
 void add_table_gradient(const KernelCall& call, const TensorView& d_out, const TensorView& d_table) {
-    const auto* tokens = call.operands[0].as<std::int32_t>();
+    const TensorView& tokens = call.operands[0];
     const std::int64_t units = (d_out.columns + kColumnUnit - 1) / kColumnUnit;
     std::array<std::uint64_t, kSorted> keys;
     for (std::int64_t begin = 0; begin < d_out.rows; begin += kSorted) {
@@ -90,7 +90,7 @@ void add_position_gradient(const KernelCall& call, const TensorView& d_out, cons
 
 void embedding_forward(const KernelCall& call) {
     const TensorView &table = call.operands[1], &positions = call.operands[2], &out = call.operands[3];
-    const auto* tokens = call.operands[0].as<std::int32_t>();
+    const TensorView& tokens = call.operands[0];
     const std::int64_t sequence = call.attributes.sequence;
     check_tokens(tokens, out.rows, table.rows);
     check(positions.data == nullptr || (sequence > 0 && sequence <= positions.rows),
@@ -100,7 +100,7 @@ void embedding_forward(const KernelCall& call) {
         for (std::int64_t t = begin; t < end; ++t)
             for (std::int64_t column = 0; column < out.columns; column += kBlock) {
                 const std::int64_t count = std::min(kBlock, out.columns - column);
-                load_block(table, tokens[t], column, count, block);
+                load_block(table, integer_at(tokens, t), column, count, block);
                 if (positions.data != nullptr) add_to(block, positions, t % sequence, column, count);
                 store_block(block, out, t, column, count);
             }
@@ -109,7 +109,7 @@ void embedding_forward(const KernelCall& call) {
 
 void embedding_backward(const KernelCall& call) {
     const TensorView &d_out = call.operands[1], &d_table = call.operands[2], &d_positions = call.operands[3];
-    check_tokens(call.operands[0].as<std::int32_t>(), d_out.rows, d_table.rows);
+    check_tokens(call.operands[0], d_out.rows, d_table.rows);
     if (!call.attributes.accumulate) fill(call.context.workers, d_table, 0.0);
     add_table_gradient(call, d_out, d_table);
     if (d_positions.data == nullptr) return;

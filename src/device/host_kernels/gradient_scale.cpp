@@ -1,5 +1,5 @@
 #include "device/host_kernels/host_kernels.hpp"
-#include "device/host_kernels/norm_bins.hpp"
+#include "device/norm_bins.hpp"
 
 namespace zerosim::device::host {
 

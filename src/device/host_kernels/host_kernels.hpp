@@ -32,6 +32,11 @@ void squared_norm(const KernelCall& call);
 void gradient_scale(const KernelCall& call);
 void loss_scale_update(const KernelCall& call);
 void adamw(const KernelCall& call);
+void eager(const KernelCall& call);
+void norm_tensors(const KernelCall& call);
+void scale_tensors(const KernelCall& call);
+void adamw_tensors(const KernelCall& call);
+void sgd_tensors(const KernelCall& call);
 
 /// Runs the kernel that the call names.
 void run_kernel(const KernelCall& call);

@@ -49,7 +49,7 @@ const TensorView* present(const TensorView& view) { return view.data == nullptr 
 void linear_forward(const KernelCall& call) {
     const auto& o = call.operands; // x, weight, bias, workspace, y
     matrix_product({.a = {o[0]},
-                    .b = {o[1], true},
+                    .b = {o[1], !call.attributes.input_major},
                     .result = o[4],
                     .bias = present(o[2]),
                     .workspace = present(o[3]),
@@ -59,7 +59,7 @@ void linear_forward(const KernelCall& call) {
 void linear_backward_input(const KernelCall& call) {
     const auto& o = call.operands; // d_y, weight, workspace, d_x
     matrix_product({.a = {o[0]},
-                    .b = {o[1]},
+                    .b = {o[1], call.attributes.input_major},
                     .result = o[3],
                     .workspace = present(o[2]),
                     .accumulate = call.attributes.accumulate_second,
@@ -68,8 +68,9 @@ void linear_backward_input(const KernelCall& call) {
 
 void linear_backward_weight(const KernelCall& call) {
     const auto& o = call.operands; // d_y, x, workspace, d_weight, d_bias
-    matrix_product({.a = {o[0], true},
-                    .b = {o[1]},
+    const bool input_major = call.attributes.input_major;   // d_weight[in, out] = x^T d_y, else its transpose
+    matrix_product({.a = {o[input_major ? 1 : 0], true},
+                    .b = {o[input_major ? 0 : 1]},
                     .result = o[3],
                     .workspace = present(o[2]),
                     .accumulate = call.attributes.accumulate,

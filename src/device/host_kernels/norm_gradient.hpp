@@ -104,15 +104,17 @@ void norm_columns(const NormGradient& n, std::int64_t begin, std::int64_t count,
             d_bias[i] += gradient;
         }
     }
-    store_sums(n.d_weight, begin, count, d_weight, n.accumulate);
-    if (n.d_bias != nullptr) store_sums(*n.d_bias, begin, count, d_bias, n.accumulate);
+    if (n.d_weight.data != nullptr) store_sums(n.d_weight, begin, count, d_weight, n.accumulate);
+    if (n.d_bias != nullptr && n.d_bias->data != nullptr) store_sums(*n.d_bias, begin, count, d_bias, n.accumulate);
 }
 
 /// Columns first: with accumulate_d_x unset, d_x may be the storage of d_y.
 inline void norm_gradient(const NormGradient& n) {
     with_float_type(n.x.dtype, [&](auto type) {
         using Type = decltype(type);
-        parallel_for(n.workers, n.x.columns, 16384 / std::max<std::int64_t>(n.x.rows, 1) + 16,
+        // Frozen weights have no operand.
+        const bool columns = n.d_weight.data != nullptr || (n.d_bias != nullptr && n.d_bias->data != nullptr);
+        if (columns) parallel_for(n.workers, n.x.columns, 16384 / std::max<std::int64_t>(n.x.rows, 1) + 16,
                      [&](std::int64_t begin, std::int64_t end) {
                          NormStrip strip;
                          for (std::int64_t at = begin; at < end; at += kNormStrip)

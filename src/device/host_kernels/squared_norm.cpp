@@ -1,7 +1,7 @@
 #include "base/error.hpp"
 #include "device/host_kernels/elementwise.hpp"
 #include "device/host_kernels/host_kernels.hpp"
-#include "device/host_kernels/norm_bins.hpp"
+#include "device/norm_bins.hpp"
 
 #include <bit>
 #include <mutex>

@@ -1,0 +1,48 @@
+// Matrix products of linear layers through cuBLASLt: row-major operands as the schedule has them, bias and bias gradient fused where the
+// library can. Called by CudaDevice for linear_forward, linear_backward_input and linear_backward_weight.
+// Chooses an algorithm once a shape (the library's first heuristic) and keeps it; fp32 is fp32: TF32 is off.
+#pragma once
+
+#include "device/cuda_handles.hpp"
+#include "device/cuda_kernels/kernels.hpp"
+#include "device/device.hpp"
+
+#include <cublasLt.h>
+
+#include <map>
+#include <memory>
+#include <string>
+
+namespace zerosim::device {
+
+struct CudaBlasLibrary;
+
+class CudaBlas {
+public:
+    /// `workspace_bytes` of device memory for split sums: 32 MiB on Hopper and later, 4 MiB before (cuBLAS documentation, "cuBLAS workspace").
+    explicit CudaBlas(std::int64_t workspace_bytes);
+    ~CudaBlas();
+    CudaBlas(const CudaBlas&) = delete;
+    CudaBlas& operator=(const CudaBlas&) = delete;
+
+    /// One of the three linear kernels, on the context's stream.
+    void run(const KernelCall& call, const cuda::LaunchContext& context);
+    [[nodiscard]] std::int64_t workspace_bytes() const { return workspace_bytes_; }
+
+private:
+    struct Product;
+    struct Plan;
+    void multiply(const Product& product, const cuda::LaunchContext& context);
+    [[nodiscard]] Plan* plan_of(const Product& product);
+    void describe(const TensorView& view, cublasLtMatrixLayoutOpaque_t& layout) const;
+    template <class T>
+    void set(Plan& plan, cublasLtMatmulDescAttributes_t attribute, const T& value) const;
+
+    std::unique_ptr<CudaBlasLibrary> library_;
+    cublasLtHandle_t handle_ = nullptr;
+    std::int64_t workspace_bytes_;
+    DeviceMemory workspace_;
+    std::map<std::string, std::unique_ptr<Plan>> plans_;   // by shape, types and epilogue; null: the library has no algorithm
+};
+
+}  // namespace zerosim::device

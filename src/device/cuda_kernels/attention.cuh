@@ -1,0 +1,78 @@
+// What the attention kernels share: the shape, where a head's rows lie, tiles of them in shared memory.
+// Included by attention_simple.cu, attention_forward.cu and attention_backward.cu.
+// Computes no scores.
+#pragma once
+
+#include "device/cuda_kernels/kernels.hpp"
+#include "device/cuda_kernels/language.cuh"
+#include "device/cuda_kernels/mma.cuh"
+
+#include <cmath>
+
+namespace zerosim::device::cuda {
+
+struct AttentionShape {
+    std::int64_t sequence = 0;
+    int batch = 0, heads = 0, kv_heads = 0, head_dim = 0;
+    float scale = 0;                                     // 1 / sqrt(d)
+    __device__ int group() const { return heads / kv_heads; }
+};
+[[nodiscard]] inline AttentionShape attention_shape(const kernel::Attributes& a) {
+    check(a.kv_heads > 0 && a.heads % a.kv_heads == 0, "attention: query heads must be a multiple of key/value heads");
+    check((a.value_dim == 0 || a.value_dim == a.head_dim) && a.keys == 0 && a.window == 0, "attention: the CUDA kernels have no windows, no cache and one head dimension");
+    return {a.sequence, a.batch, a.heads, a.kv_heads, a.head_dim, static_cast<float>(1.0 / std::sqrt(static_cast<double>(a.head_dim)))};
+}
+
+/// Every operand of attention and its gradient; absent ones are null.
+template <class Type>
+struct AttentionOperands {
+    Matrix<Type> q, k, v, out, d_out, d_q, d_k, d_v;
+    float* log_sum_exp = nullptr;                        // [T, heads]
+};
+
+/// The tile kernels serve these; others take the simple ones.
+[[nodiscard]] inline bool has_tiles(DType type, int head_dim) { return size_of(type) == 2 && (head_dim == 32 || head_dim == 64 || head_dim == 96 || head_dim == 128); }
+
+void simple_attention_forward(const KernelCall& call, const LaunchContext& context);
+void simple_attention_backward(const KernelCall& call, const LaunchContext& context);
+void tiled_attention_forward(const KernelCall& call, const LaunchContext& context);
+void tiled_attention_backward(const KernelCall& call, const LaunchContext& context);
+
+/// Calls body(std::integral_constant<int, head_dim>).
+template <class Body>
+void with_head_dim(int head_dim, Body&& body) {
+    switch (head_dim) {
+        case 32: return body(std::integral_constant<int, 32>{});
+        case 64: return body(std::integral_constant<int, 64>{});
+        case 96: return body(std::integral_constant<int, 96>{});
+        case 128: return body(std::integral_constant<int, 128>{});
+        default: throw BugError("attention: no tiles for this head dimension");
+    }
+}
+
+/// Rows [first, first + kRows) of one head into shared memory, 16 bytes a thread and step; rows from `end` on are zero.
+template <int kRows, int kDim, unsigned kThreads>
+__device__ void load_tile(std::uint16_t* tile, const std::uint16_t* head, std::int64_t row_stride, std::int64_t first, std::int64_t end) {
+    constexpr int kPacks = kDim / 8;
+    for (int i = static_cast<int>(threadIdx.x); i < kRows * kPacks; i += kThreads) {
+        const int row = i / kPacks, column = i % kPacks * 8;
+        Pack<std::uint16_t, 8> pack = {};
+        if (first + row < end) pack = *reinterpret_cast<const Pack<std::uint16_t, 8>*>(head + (first + row) * row_stride + column);
+        *reinterpret_cast<Pack<std::uint16_t, 8>*>(tile + row * (kDim + kTilePadding) + column) = pack;
+    }
+}
+
+/// A warp's 16 x kDim accumulators, scaled, into rows row + l/4 and row + l/4 + 8 of a head; rows from `end` on are not written.
+template <class Type, int kDim>
+__device__ void store_rows(const Accumulator (&values)[kDim / 8], float scale_low, float scale_high, std::uint16_t* head, std::int64_t row_stride, std::int64_t row, std::int64_t end) {
+    const unsigned lane = threadIdx.x % kWarp;
+    const std::int64_t low = row + lane / 4, high = low + 8;
+#pragma unroll
+    for (int n = 0; n < kDim / 8; ++n) {
+        const std::int64_t column = n * 8 + lane % 4 * 2;
+        if (low < end) *reinterpret_cast<unsigned*>(head + low * row_stride + column) = pair_of<Type>(values[n].values[0] * scale_low, values[n].values[1] * scale_low);
+        if (high < end) *reinterpret_cast<unsigned*>(head + high * row_stride + column) = pair_of<Type>(values[n].values[2] * scale_high, values[n].values[3] * scale_high);
+    }
+}
+
+}  // namespace zerosim::device::cuda
