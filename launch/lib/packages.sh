@@ -3,7 +3,7 @@
 # shellcheck disable=SC2034  # read by the scripts that source this
 
 build_packages=(g++ cmake ninja-build libopenmpi-dev openmpi-bin libboost-program-options-dev libfmt-dev
-  nlohmann-json3-dev libopenblas-dev zlib1g-dev)
+  nlohmann-json3-dev libopenblas-dev zlib1g-dev libyaml-cpp-dev libtomlplusplus-dev)
 test_packages=(libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev python3)
 
 # Prints those of the given packages that are not installed.

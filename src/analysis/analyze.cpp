@@ -2,22 +2,37 @@
 
 #include "analysis/breakdown.hpp"
 #include "analysis/communication_report.hpp"
+#include "analysis/critical_path.hpp"
 #include "analysis/gap.hpp"
 #include "analysis/median.hpp"
+#include "analysis/roofline.hpp"
+#include "analysis/step_interval.hpp"
+#include "analysis/step_parts.hpp"
 #include "analysis/step_times.hpp"
 #include "base/error.hpp"
 #include "trace/matching.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace zerosim::analysis {
 namespace {
 
 constexpr double kSecondsPerNanosecond = 1e-9;
 
-TimeReport time_report(std::span<const StepTimes> steps) {
+/// The steps of one rank that times are taken over.
+struct RankSteps {
+    std::vector<StepTimes> steps;
     std::vector<Breakdown> breakdowns;
-    for (const StepTimes& step : steps) breakdowns.push_back(breakdown(step));
+};
+
+RankSteps rank_steps(const schedule::Schedule& schedule, const trace::Trace& trace, std::span<const trace::MatchedCollective> matched, std::size_t index) {
+    RankSteps result{timed_steps(schedule, trace, matched, index), {}};
+    for (const StepTimes& step : result.steps) result.breakdowns.push_back(breakdown(step));
+    return result;
+}
+
+TimeReport time_report(std::span<const Breakdown> breakdowns) {
     const auto seconds = [&](auto value) {
         std::vector<double> samples;
         for (const Breakdown& step : breakdowns) samples.push_back(static_cast<double>(value(step)) * kSecondsPerNanosecond);
@@ -36,18 +51,17 @@ TimeReport time_report(std::span<const StepTimes> steps) {
 
 /// How many ranks the trace's entry stands for: itself, or its role where a simulation keeps one rank a role.
 std::int64_t ranks_behind(const schedule::Schedule& schedule, const trace::Trace& trace, std::int64_t rank) {
-    if (!trace.simulated || trace.ranks.size() != schedule.roles.size()) return 1;
+    if (!trace.simulated || !trace.statistics.empty() || trace.ranks.size() != schedule.roles.size()) return 1;
     for (const schedule::RankRole& role : schedule.roles)
         if (role.first_rank == rank) return role.count;
     return 1;
 }
 
 void add_rank(RunReport& report, const schedule::Schedule& schedule, const trace::Trace& trace, const cluster::Cluster& cluster,
-              const Facts& facts, std::span<const trace::MatchedCollective> matched, std::size_t index) {
+              const Facts& facts, const RankSteps& steps, std::size_t index) {
     const trace::RankTrace& rank = trace.ranks[index];
-    const std::vector<StepTimes> steps = timed_steps(schedule, trace, matched, index);
-    RankReport entry{rank.rank, ranks_behind(schedule, trace, rank.rank), memory_report(schedule, rank.rank, cluster, facts.memory),
-                     time_report(steps)};
+    RankReport entry{rank.rank, ranks_behind(schedule, trace, rank.rank), memory_report(schedule, rank.rank, cluster, facts.memory_of(rank.rank)),
+                     time_report(steps.breakdowns)};
     if (!trace.simulated) {
         if (!report.prediction)
             report.prediction = PredictionReport{entry.memory.peak_allocated, entry.memory.after_step, 0, 0, 0, 0, {}};
@@ -56,8 +70,29 @@ void add_rank(RunReport& report, const schedule::Schedule& schedule, const trace
         report.prediction->compared_ops += measured.compared_ops;
         report.prediction->largest_difference = std::max(report.prediction->largest_difference, measured.largest_difference);
     }
-    if (index == 0) report.collectives = communication_report(schedule, rank.rank, steps);
+    if (index == 0) report.collectives = communication_report(schedule, rank.rank, steps.steps, steps.breakdowns);
     report.ranks.push_back(std::move(entry));
+}
+
+/// Parts, roofline and critical path of the slowest rank's median step (the lower of the middle two).
+void add_step(RunReport& report, const schedule::Schedule& schedule, const trace::Trace& trace, const cluster::Cluster& cluster,
+              std::span<const RankSteps> ranks, std::size_t slowest) {
+    const RankSteps& own = ranks[slowest];
+    if (own.steps.empty()) return;
+    report.step_parts = step_parts(schedule, own.steps, own.breakdowns);
+    std::vector<std::size_t> order(own.steps.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::stable_sort(order, {}, [&](std::size_t i) { return own.steps[i].length(); });
+    const std::size_t median_step = order[(order.size() - 1) / 2];
+    report.roofline = roofline(own.steps[median_step], own.breakdowns[median_step], cluster, schedule.ranks);
+    std::vector<const StepTimes*> steps;
+    std::vector<std::int64_t> numbers;
+    for (std::size_t index = 0; index < ranks.size(); ++index) {
+        const auto same = std::ranges::find(ranks[index].steps, own.steps[median_step].step, &StepTimes::step);
+        steps.push_back(same == ranks[index].steps.end() ? nullptr : &*same);
+        numbers.push_back(trace.ranks[index].rank);
+    }
+    report.critical_path = path_report(schedule, steps, critical_path(steps, slowest), numbers);
 }
 
 void add_totals(RunReport& report, const Facts& facts) {
@@ -68,8 +103,10 @@ void add_totals(RunReport& report, const Facts& facts) {
     }
     if (report.time.step <= 0) return;
     report.tokens_per_second_per_device = static_cast<double>(facts.tokens_per_step_per_rank) / report.time.step;
-    if (facts.peak_flops > 0)
-        report.model_flops_utilization = report.tokens_per_second_per_device * facts.flops_per_token / facts.peak_flops;
+    report.model_flops = facts.flops_per_token * static_cast<double>(facts.tokens_per_step_per_rank);
+    if (facts.peak_flops <= 0) return;
+    report.model_flops_utilization = report.tokens_per_second_per_device * facts.flops_per_token / facts.peak_flops;
+    report.hardware_flops_utilization = report.hardware_flops / report.time.step / facts.peak_flops;
 }
 
 }  // namespace
@@ -89,12 +126,20 @@ RunReport analyze(const schedule::Schedule& schedule, const trace::Trace& trace,
     report.training = facts.training;
     report.formula = facts.formula;
     const auto matched = trace::match_collectives(schedule, trace);
-    for (std::size_t index = 0; index < trace.ranks.size(); ++index)
-        add_rank(report, schedule, trace, cluster, facts, matched, index);
+    std::vector<RankSteps> ranks;
+    for (std::size_t index = 0; index < trace.ranks.size(); ++index) {
+        ranks.push_back(rank_steps(schedule, trace, matched, index));
+        add_rank(report, schedule, trace, cluster, facts, ranks.back(), index);
+    }
     report.memory = report.ranks.front().memory;
-    report.time = std::ranges::max_element(report.ranks, {}, [](const RankReport& rank) { return rank.time.step; })->time;
+    const auto slowest = std::ranges::max_element(report.ranks, {}, [](const RankReport& rank) { return rank.time.step; });
+    report.time = slowest->time;
+    report.hardware_flops = hardware_flops(schedule.program_of(slowest->rank));
+    add_step(report, schedule, trace, cluster, ranks, static_cast<std::size_t>(slowest - report.ranks.begin()));
     if (report.time.step <= 0) report.time.step = facts.untraced_step_seconds;
     add_totals(report, facts);
+    if (trace.simulated && facts.residuals && !report.step_parts.empty())
+        report.step_interval = step_interval(schedule, cluster, report.step_parts, *facts.residuals);
     return report;
 }
 

@@ -6,8 +6,11 @@
 #include "analysis/memory_report.hpp"
 #include "analysis/run_report.hpp"
 #include "cluster/cluster.hpp"
+#include "cluster/residuals.hpp"
 #include "schedule/schedule.hpp"
 #include "trace/trace.hpp"
+
+#include <map>
 
 namespace zerosim::analysis {
 
@@ -19,7 +22,13 @@ struct Facts {
     std::int64_t tokens_per_step_per_rank = 0;                   // micro-batch * sequence * accumulation
     double peak_flops = 0;                                       // of one device in the compute dtype
     double untraced_step_seconds = 0;                            // the median step of a run whose trace was turned off
-    MemoryFacts memory;
+    MemoryFacts memory;                                          // of rank 0, and of every rank that is not in rank_memory
+    std::map<std::int64_t, MemoryFacts> rank_memory;             // by the first rank of a role
+    [[nodiscard]] const MemoryFacts& memory_of(std::int64_t rank) const {
+        const auto found = rank_memory.find(rank);
+        return found == rank_memory.end() ? memory : found->second;
+    }
+    std::optional<cluster::Residuals> residuals;                 // of a simulation: for the interval around its step
     std::optional<ZeroFormula> formula;
     std::optional<TrainingReport> training;                      // only `run`
 };

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 
 namespace zerosim::analysis {
 namespace {
@@ -19,7 +20,7 @@ std::vector<BusyOp> busy_ops(const StepTimes& step) {
     std::vector<BusyOp> busy;
     for (const trace::OpTime& row : step.rows) {
         const schedule::Op& op = step.program->ops[row.op];
-        const std::size_t kind = work_class(op);
+        const std::size_t kind = work_class(*step.program, op);
         if (kind == kWorkClasses || step.program->streams[op.stream.index()].kind != schedule::StreamKind::compute) continue;
         busy.push_back({OpId{row.op}, {row.begin, row.end}, kind});
     }
@@ -49,32 +50,66 @@ void cut_phases(Breakdown& result, const StepTimes& step, const std::vector<Busy
         }
         phase = own;
     }
+    if (phase != schedule::Phase::optimizer)   // an optimizer on the host leaves no op on the compute stream
+        for (const trace::OpTime& row : step.rows) {
+            const schedule::Op& op = step.program->ops[row.op];
+            if (op.kind != schedule::OpKind::host_compute || op.tags.phase != schedule::Phase::optimizer || row.begin < cut) continue;
+            add_phase(result, phase, row.begin - cut);
+            cut = row.begin;
+            phase = schedule::Phase::optimizer;
+            break;
+        }
     add_phase(result, phase, step.end - cut);
 }
 
-void operator+=(IdleTime& sum, const IdleTime& idle) {
-    sum.late_peers += idle.late_peers;
-    sum.collectives += idle.collectives;
-    sum.other_streams += idle.other_streams;
-    sum.host += idle.host;
+IdleTime sum_of(const StepTimes& step, std::span<const Wait> waits) {
+    IdleTime idle;
+    for (const Wait& wait : waits) {
+        if (!wait.cause.valid()) idle.host += wait.length;
+        else if (wait.late_peers) idle.late_peers += wait.length;
+        else if (step.program->op(wait.cause).kind == schedule::OpKind::collective) idle.collectives += wait.length;
+        else idle.other_streams += wait.length;
+    }
+    return idle;
+}
+
+bool on_host(const schedule::Program& program, TensorId id) {
+    return id.valid() && program.storage(program.tensor(id).storage).space != schedule::Space::device;
+}
+
+std::size_t copy_class(const schedule::Program& program, const schedule::Op& op) {
+    const auto operands = program.operands_of(op);
+    bool cast = false;
+    for (std::size_t i = 0; i + 1 < operands.size(); i += 2) {
+        if (on_host(program, operands[i]) != on_host(program, operands[i + 1])) return kTransferClass;
+        if (operands[i].valid() && operands[i + 1].valid()) cast |= program.tensor(operands[i]).dtype != program.tensor(operands[i + 1]).dtype;
+    }
+    return cast ? kCastClass : kCopyClass;
 }
 
 }  // namespace
 
 std::string_view work_class_name(std::size_t work_class) {
-    return work_class == kCopyClass ? "copies" : kernel::name(static_cast<kernel::KernelClass>(work_class));
+    switch (work_class) {
+        case kCastClass: return "casts";
+        case kCopyClass: return "copies";
+        case kFillClass: return "fills";
+        case kTransferClass: return "transfers";
+        case kHostComputeClass: return "host compute";
+        default: return kernel::name(static_cast<kernel::KernelClass>(work_class));
+    }
 }
 
-std::size_t work_class(const schedule::Op& op) {
+std::size_t work_class(const schedule::Program& program, const schedule::Op& op) {
     using enum schedule::OpKind;
     switch (op.kind) {
         case compute:
         case optimizer: return static_cast<std::size_t>(kernel::kernel_class(op.kernel));
+        case copy: return copy_class(program, op);
         case fill:
-        case copy:
-        case input:
-        case initialize:
-        case host_compute: return kCopyClass;
+        case initialize: return kFillClass;
+        case input: return kTransferClass;
+        case host_compute: return kHostComputeClass;
         default: return kWorkClasses;
     }
 }
@@ -88,11 +123,12 @@ Breakdown breakdown(const StepTimes& step) {
     WaitFinder waits(step);
     std::int64_t covered = step.start;
     for (const BusyOp& op : busy) {
-        if (op.time.begin > covered) result.idle += waits.split({covered, op.time.begin}, op.op);
+        if (op.time.begin > covered) waits.split({covered, op.time.begin}, op.op, result.waits);
         result.busy[op.work_class] += std::max<std::int64_t>(0, op.time.end - std::max(covered, op.time.begin));
         covered = std::max(covered, op.time.end);
     }
-    if (step.end > covered) result.idle += waits.split({covered, step.end}, OpId{});
+    if (step.end > covered) waits.split({covered, step.end}, OpId{}, result.waits);
+    result.idle = sum_of(step, result.waits);
     cut_phases(result, step, busy);
     std::vector<Interval> collectives;
     for (const trace::OpTime& row : step.rows)

@@ -8,15 +8,18 @@
 
 #include <array>
 #include <cstdint>
+#include <string_view>
+#include <vector>
 
 namespace zerosim::analysis {
 
-/// kernel::KernelClass, then copies, casts and fills on the compute stream.
-inline constexpr std::size_t kWorkClasses = static_cast<std::size_t>(kernel::KernelClass::scalar) + 2;
-inline constexpr std::size_t kCopyClass = kWorkClasses - 1;
+/// kernel::KernelClass, then what moves bytes: casts change the dtype, transfers cross between device and host (the input does).
+inline constexpr std::size_t kKernelClasses = static_cast<std::size_t>(kernel::KernelClass::scalar) + 1;
+inline constexpr std::size_t kCastClass = kKernelClasses, kCopyClass = kCastClass + 1, kFillClass = kCopyClass + 1,
+                             kTransferClass = kFillClass + 1, kHostComputeClass = kTransferClass + 1, kWorkClasses = kHostComputeClass + 1;
 [[nodiscard]] std::string_view work_class_name(std::size_t work_class);
-/// The class of an op that keeps a compute stream busy; kWorkClasses for collectives and host bookkeeping.
-[[nodiscard]] std::size_t work_class(const schedule::Op& op);
+/// The class of an op that keeps a stream busy; kWorkClasses for collectives and host bookkeeping.
+[[nodiscard]] std::size_t work_class(const schedule::Program& program, const schedule::Op& op);
 
 /// Idle time of the compute stream. A gap lies between two busy ops (or the step's ends); what it waited for is what its next op
 /// depends on, through deps, stream order and host waits, as far back as the gap's begin.
@@ -29,6 +32,14 @@ struct IdleTime {
     [[nodiscard]] std::int64_t total() const { return late_peers + collectives + other_streams + host; }
 };
 
+/// A piece of that idle time: `length` nanoseconds before `next`, in one cause.
+struct Wait {
+    OpId cause;               // the collective, or the op on another stream; invalid = the host's issue
+    OpId next;                // the op that had to wait; invalid = the step's end
+    bool late_peers = false;  // in a collective that not every member had begun
+    std::int64_t length = 0;
+};
+
 /// step = sum of busy + idle.total() = sum of phases, exactly.
 struct Breakdown {
     std::int64_t step = 0;
@@ -36,6 +47,7 @@ struct Breakdown {
     std::int64_t communication = 0;                  // some collective running
     std::array<std::int64_t, kWorkClasses> busy{};
     IdleTime idle;
+    std::vector<Wait> waits;                         // idle, piece by piece
     [[nodiscard]] std::int64_t compute() const;
 };
 

@@ -2,7 +2,7 @@
 
 #include "analysis/median.hpp"
 
-#include <map>
+#include <algorithm>
 #include <string>
 
 namespace zerosim::analysis {
@@ -41,6 +41,14 @@ double seconds_in(const StepTimes& step, const Row& row) {
     return static_cast<double>(total) * 1e-9;
 }
 
+/// What the compute stream waited for the row's collectives: while data moved, and for late peers.
+std::pair<double, double> waits_in(const Breakdown& breakdown, const Row& row) {
+    std::int64_t open = 0, late = 0;
+    for (const Wait& wait : breakdown.waits)
+        if (wait.cause.valid() && std::ranges::binary_search(row.ops, wait.cause.index())) (wait.late_peers ? late : open) += wait.length;
+    return {static_cast<double>(open) * 1e-9, static_cast<double>(late) * 1e-9};
+}
+
 void add_rates(CollectiveReport& report) {
     if (report.seconds <= 0) return;
     report.algbw = static_cast<double>(report.message_bytes) / report.seconds;
@@ -52,7 +60,7 @@ void add_rates(CollectiveReport& report) {
 bool is_scalar(const CollectiveReport& row) { return row.kind.starts_with(kScalarPrefix); }
 
 std::vector<CollectiveReport> communication_report(const schedule::Schedule& schedule, std::int64_t rank,
-                                                   std::span<const StepTimes> steps) {
+                                                   std::span<const StepTimes> steps, std::span<const Breakdown> breakdowns) {
     const schedule::Program& program = schedule.program_of(rank);
     const auto [begin, end] = program.bounds(schedule::Segment::steady);
     std::vector<Row> rows;
@@ -69,10 +77,17 @@ std::vector<CollectiveReport> communication_report(const schedule::Schedule& sch
     }
     std::vector<CollectiveReport> result;
     for (Row& row : rows) {
-        std::vector<double> samples;
-        for (const StepTimes& step : steps)
-            if (step.first_op == begin) samples.push_back(seconds_in(step, row));   // not the first step's other segment
+        std::vector<double> samples, exposed, waiting;
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+            if (steps[i].first_op != begin) continue;   // not the first step's other segment
+            samples.push_back(seconds_in(steps[i], row));
+            const auto [open, late] = waits_in(breakdowns[i], row);
+            exposed.push_back(open);
+            waiting.push_back(late);
+        }
         row.report.seconds = median(std::move(samples));
+        row.report.exposed = median(std::move(exposed));
+        row.report.waiting = median(std::move(waiting));
         add_rates(row.report);
         result.push_back(row.report);
     }

@@ -3,8 +3,8 @@
 // Never mixes message and sent bytes, and keeps scalars (loss, norm) apart.
 #pragma once
 
+#include "analysis/breakdown.hpp"
 #include "analysis/run_report.hpp"
-#include "analysis/step_times.hpp"
 #include "schedule/schedule.hpp"
 
 #include <span>
@@ -13,8 +13,8 @@
 namespace zerosim::analysis {
 
 [[nodiscard]] bool is_scalar(const CollectiveReport& row);
-/// Bytes and counts of the steady step of `rank`; seconds are medians over `steps` (that rank's; may be empty).
+/// Bytes and counts of the steady step of `rank`; seconds are medians over `steps` (that rank's, with their breakdowns; may be empty).
 [[nodiscard]] std::vector<CollectiveReport> communication_report(const schedule::Schedule& schedule, std::int64_t rank,
-                                                                 std::span<const StepTimes> steps);
+                                                                 std::span<const StepTimes> steps, std::span<const Breakdown> breakdowns);
 
 }  // namespace zerosim::analysis

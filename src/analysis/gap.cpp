@@ -52,7 +52,7 @@ std::array<std::int64_t, kWorkClasses> contention(const StepTimes& predicted, co
     std::array<ClassContention, kWorkClasses> classes{};
     for (const trace::OpTime& row : measured.rows) {
         const schedule::Op& op = measured.program->ops[row.op];
-        const std::size_t kind = work_class(op);
+        const std::size_t kind = work_class(*measured.program, op);
         const trace::OpTime* other = predicted.find(OpId{row.op});
         if (kind == kWorkClasses || other == nullptr) continue;
         if (measured.program->streams[op.stream.index()].kind != schedule::StreamKind::compute) continue;

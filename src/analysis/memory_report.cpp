@@ -12,7 +12,8 @@ namespace {
 void settle(MemoryReport& report) {
     report.peak_allocated = std::max({report.forward_peak, report.backward_peak, report.optimizer_peak});
     report.peak_reserved = std::max({report.peak_reserved, report.peak_allocated, report.init_peak, report.first_step_peak});
-    report.fits = report.peak_reserved + report.context + report.communicator <= report.device_total;
+    const bool refused = report.allocator && report.allocator->out_of_memory;
+    report.fits = !refused && report.peak_reserved + report.context + report.communicator <= report.device_total;
 }
 
 }  // namespace
@@ -37,6 +38,7 @@ MemoryReport memory_report(const schedule::Schedule& schedule, std::int64_t rank
         report.forward_peak = facts.allocator->forward_peak;
         report.backward_peak = facts.allocator->backward_peak;
         report.optimizer_peak = facts.allocator->optimizer_peak;
+        report.allocator = facts.allocator->report;
     }
     report.at_peak_by_role = profile.at_peak;
     report.after_step_by_role = profile.after_step_by_role;

@@ -16,6 +16,7 @@ namespace zerosim::analysis {
 struct AllocatorMemory {
     std::int64_t after_init = 0, after_step = 0, init_peak = 0, first_step_peak = 0;
     std::int64_t forward_peak = 0, backward_peak = 0, optimizer_peak = 0;
+    AllocatorReport report;
 };
 
 /// What the schedule does not know about memory.

@@ -3,6 +3,11 @@
 // Holds SI base units only; knows no layout and no file format.
 #pragma once
 
+#include "analysis/allocator_report.hpp"
+#include "analysis/explanation.hpp"
+#include "analysis/inference_report.hpp"
+#include "analysis/job_report.hpp"
+#include "analysis/step_report.hpp"
 #include "analysis/zero_formulas.hpp"
 #include "schedule/memory.hpp"
 
@@ -24,6 +29,7 @@ struct MemoryReport {
     std::int64_t device_total = 0, context = 0, communicator = 0;
     bool fits = true;
     std::int64_t host_peak = 0, host_pinned = 0;
+    std::optional<AllocatorReport> allocator;                    // systems whose memory PyTorch manages
 };
 
 /// Seconds of one step of one rank: medians over the steps after the first.
@@ -42,6 +48,8 @@ struct CollectiveReport {
     double sent_bytes = 0;
     double seconds = 0;            // from the last member's begin to the end here
     double algbw = 0, busbw = 0;   // bytes per second, as nccl-tests defines them
+    double exposed = 0;            // of `seconds`: the compute stream waited for them; the rest was hidden
+    double waiting = 0;            // beside `seconds`: the compute stream waited in them for late peers
 };
 
 struct TrainingReport {
@@ -82,10 +90,26 @@ struct RunReport {
     double sent_bytes = 0;
     std::vector<CollectiveReport> collectives;
     double tokens_per_second_per_device = 0, model_flops_utilization = 0;
+    double model_flops = 0, hardware_flops = 0;                  // of one rank and step: asked for; done by the kernels, recomputation included
+    double hardware_flops_utilization = 0;
+    std::vector<StepPart> step_parts;                            // add up to time.step
+    std::vector<RooflineRow> roofline;
+    std::optional<CriticalPath> critical_path;
+    std::vector<SensitivityRow> sensitivity;                     // --sensitivity
+    std::optional<StepInterval> step_interval;                   // of a simulated step
     std::optional<TrainingReport> training;
     std::vector<RankReport> ranks;
     std::optional<ZeroFormula> formula;
     std::optional<PredictionReport> prediction;
+    std::optional<VariationReport> variation;                    // variation.*
+    std::optional<ReliabilityReport> reliability;                // of a simulated job
+    std::optional<InferenceReport> inference;                    // mode inference
+    bool coarse = false;                                         // a model known by groups of parameters and rules of activations
+    std::optional<Explanation> explanation;                      // --explain
+    std::vector<Estimate> estimates;                             // --estimators
+    std::optional<Limit> limit;                                  // --max, --min
+    std::vector<std::string> notes;                              // what the planner simplified
+    std::vector<std::string> unused;                             // keys of an imported file that change nothing
 
     /// The scenario's value of `key`, or "".
     [[nodiscard]] std::string value(std::string_view key) const {

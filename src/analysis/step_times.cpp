@@ -22,6 +22,7 @@ StepTimes slice(const schedule::Program& program, const trace::RankTrace& rank, 
     std::tie(result.first_op, result.last_op) = program.bounds(program.segment_of_step(step));
     result.row_of_op.assign(result.last_op - result.first_op, -1);
     result.last_begin.assign(result.last_op - result.first_op, INT64_MIN);
+    result.last_member.assign(result.last_op - result.first_op, {});
     for (const trace::OpTime& raw : std::ranges::equal_range(rank.times, step, {}, &trace::OpTime::step)) {
         check(raw.op >= result.first_op && raw.op < result.last_op, "a traced op lies outside the segment of its step");
         const trace::OpTime time = aligned(raw, rank.clock_offset);
@@ -41,13 +42,32 @@ void raise_last_begins(std::map<std::int32_t, StepTimes>& steps, const trace::Tr
         if (step == steps.end()) continue;
         const trace::OpTime* own = nullptr;
         std::int64_t last = INT64_MIN;
+        StepTimes::Member latest;
         for (const auto& member : collective.members) {
             const trace::RankTrace& rank = trace.ranks[member.rank_index];
             const trace::OpTime& row = rank.times[member.row];
-            last = std::max(last, row.begin + rank.clock_offset);
+            if (row.begin + rank.clock_offset > last) {
+                last = row.begin + rank.clock_offset;
+                latest = {static_cast<std::int32_t>(member.rank_index), row.op};
+            }
             if (member.rank_index == rank_index) own = &row;
         }
-        if (own != nullptr) step->second.last_begin[own->op - step->second.first_op] = last;
+        if (own == nullptr) continue;
+        step->second.last_begin[own->op - step->second.first_op] = last;
+        step->second.last_member[own->op - step->second.first_op] = latest;
+    }
+}
+
+/// A simulation that keeps few of its ranks says when the last member came, be it kept or not.
+void use_last_arrivals(std::map<std::int32_t, StepTimes>& steps, const trace::RankTrace& rank, const schedule::Program& program) {
+    auto arrival = rank.last_arrivals.begin();
+    for (const trace::OpTime& row : rank.times) {
+        if (arrival == rank.last_arrivals.end() || program.ops[row.op].kind != schedule::OpKind::collective) continue;
+        const std::int64_t last = *arrival++;
+        if (const auto step = steps.find(row.step); step != steps.end()) {
+            std::int64_t& begin = step->second.last_begin[row.op - step->second.first_op];
+            begin = std::max(begin, last);
+        }
     }
 }
 
@@ -62,6 +82,7 @@ std::vector<StepTimes> timed_steps(const schedule::Schedule& schedule, const tra
     for (std::int32_t step = std::min(2, last); step <= last && step > 0; ++step)
         steps.emplace(step, slice(schedule.program_of(rank.rank), rank, step));
     raise_last_begins(steps, trace, matched, rank_index);
+    use_last_arrivals(steps, rank, schedule.program_of(rank.rank));
     std::vector<StepTimes> result;
     for (auto& [number, step] : steps)
         if (!step.rows.empty()) result.push_back(std::move(step));

@@ -21,6 +21,12 @@ struct StepTimes {
     std::vector<std::int32_t> row_of_op;          // by op - first_op; -1 = not in the trace
     /// By op - first_op, of collectives: when the last member began, aligned; the own begin when no peer's is known.
     std::vector<std::int64_t> last_begin;
+    /// By op - first_op, of collectives: which member began last, by its index in the trace and its op; -1 = none known.
+    struct Member {
+        std::int32_t rank_index = -1;
+        std::uint32_t op = 0;
+    };
+    std::vector<Member> last_member;
     std::int64_t start = 0, end = 0;              // first issue, last end
 
     [[nodiscard]] std::int64_t length() const { return end - start; }

@@ -9,7 +9,8 @@
 namespace zerosim {
 
 enum class CollectiveKind : std::uint8_t { all_reduce, all_gather, reduce_scatter, broadcast, all_to_all };
-enum class Reduction : std::uint8_t { none, sum };
+/// average: the sum in rank order, times 1 / ranks before it is rounded (NCCL's ncclAvg; floats only).
+enum class Reduction : std::uint8_t { none, sum, average };
 
 [[nodiscard]] constexpr std::string_view name(CollectiveKind kind) {
     switch (kind) {

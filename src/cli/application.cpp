@@ -33,6 +33,8 @@ constexpr std::array kCommands{
                "mpirun -n 4 zerosim run --model gpt-mini --strategy.zero-stage 3 --train.steps 10"},
     CommandRow{Command::simulate, command_simulate, "[SCENARIO]", "predict memory, bytes sent and time for a cluster that is not here",
                "zerosim simulate --model llama3.1-8b --cluster h100-sxm --ranks 64 --strategy.zero-stage 3"},
+    CommandRow{Command::sweep, command_sweep, "[SCENARIO]", "simulate over lists of ranks or of any option: scaling tables and curves",
+               "zerosim sweep --model gpt3-175b --cluster a100-sxm-80gb --strategy.zero-stage 3 --over ranks=64..1024 --svg scaling.svg"},
     CommandRow{Command::compare, command_compare, "A B [...]", "put results or strategies side by side",
                "zerosim compare stage0.json stage3.json --tolerance 0.05"},
     CommandRow{Command::collectives, command_collectives, "",

@@ -2,6 +2,7 @@
 #include "base/units.hpp"
 #include "cli/application.hpp"
 #include "cli/commands.hpp"
+#include "cli/doctor_gpus.hpp"
 #include "cli/machine.hpp"
 #include "config/cluster_file.hpp"
 
@@ -35,8 +36,9 @@ void examine_build(Findings& f) {
     f.facts.emplace_back("MPI", "none");
     f.missing.emplace_back("MPI: ranks can only be threads (--ranks N); install libopenmpi-dev and openmpi-bin and build again");
 #endif
-    f.facts.emplace_back("CUDA", "none");
-    f.missing.emplace_back("a CUDA device: this version runs on the CPU; clusters of GPUs can be simulated");
+    const GpuFindings gpus = examine_gpus();
+    f.facts.insert(f.facts.end(), gpus.facts.begin(), gpus.facts.end());
+    f.missing.insert(f.missing.end(), gpus.missing.begin(), gpus.missing.end());
     if (std::string_view(ZEROSIM_BLAS_NAME) == "reference")
         f.missing.emplace_back("BLAS: matrix products use slow loops; build with -DZEROSIM_BLAS=openblas");
 }

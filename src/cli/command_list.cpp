@@ -5,6 +5,7 @@
 #include "config/cluster_file.hpp"
 #include "config/model_file.hpp"
 #include "kernel/kernel.hpp"
+#include "model/families.hpp"
 #include "report/text_table.hpp"
 
 #include <fmt/core.h>
@@ -29,7 +30,7 @@ Listing list_models(const config::SearchPaths& paths) {
                     {}};
     for (const std::string& name : paths.names("models")) {
         const model::Model m = config::load_model(name, paths).model;
-        listing.rows.push_back({name, m.family == model::Family::gpt2 ? "gpt2" : "llama", format_count(parameter_count(m)),
+        listing.rows.push_back({name, model::family_name(m), format_count(parameter_count(m)),
                                 std::to_string(m.layers), std::to_string(m.hidden), std::to_string(m.heads),
                                 std::to_string(m.kv_heads), std::to_string(m.feed_forward), std::to_string(m.vocabulary),
                                 std::to_string(m.positions), m.tied ? "yes" : "no"});

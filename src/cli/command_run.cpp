@@ -2,6 +2,7 @@
 #include "base/error.hpp"
 #include "cli/application.hpp"
 #include "cli/commands.hpp"
+#include "cli/explain_scenario.hpp"
 #include "cli/facts.hpp"
 #include "cli/machine.hpp"
 #include "cli/present.hpp"
@@ -24,11 +25,11 @@ namespace {
 
 /// Everything that can be known to be wrong before a rank starts.
 schedule::Schedule plan_and_check(const config::Resolved& resolved, std::int64_t ranks_here) {
-    check_device(resolved);
     auto schedule = strategy::plan(resolved.scenario);
     check_schedule(schedule);
+    check_kernels(resolved, schedule);
     check_data(resolved);
-    check_memory(schedule, ranks_here);
+    if (resolved.scenario.library == kernel::Library::host) check_memory(schedule, ranks_here);
     return schedule;
 }
 
@@ -56,27 +57,33 @@ RunInput run_input(const config::Resolved& resolved, const schedule::Schedule& s
 int report(const config::Resolved& resolved, const schedule::Schedule& schedule, std::vector<exec::RankResult> ranks, const Invocation& invocation) {
     const bool interrupted = ranks.front().interrupted;
     if (ranks.front().steps.empty()) throw Error(ExitCode::interrupted, "interrupted before the first step ended");
+    exec::combine_steps(ranks);
     analysis::Facts facts = facts_of(resolved, schedule);
+    use_executor_memory(facts, schedule);
     facts.untraced_step_seconds = median_step_seconds(ranks.front());
     if (resolved.run.compute == config::Compute::real) facts.training = training_report(schedule, ranks);
     const trace::Trace measured = merged_trace(schedule, ranks);
     analysis::RunReport run = analysis::analyze(schedule, measured, resolved.scenario.cluster, facts);
     if (resolved.run.trace) analysis::add_prediction(run, schedule, sim::simulate(schedule, resolved.scenario.cluster, kSimulatedSteps), measured);
+    Replanner replanner(invocation);
+    replanner.launched(schedule.ranks);
+    add_explanations(run, schedule, resolved, replanner);
     const int code = present(run, schedule, measured, resolved, invocation);
     return interrupted ? static_cast<int>(ExitCode::interrupted) : code;
 }
 
 int run_here(const Invocation& invocation) {
-    const config::Resolved resolved = config::resolve(invocation.request(), invocation.paths, this_machine(invocation.environment));
+    const config::Resolved resolved = config::resolve(invocation.request(), invocation.paths, machine_with_gpus(invocation.environment));
     print_remarks(resolved.warnings, resolved.notes);
     const auto schedule = plan_and_check(resolved, resolved.scenario.ranks);
     RunInput input = run_input(resolved, schedule);
     print_start(resolved, resolved.run.format == config::Format::table && resolved.run.output.empty() ? stdout : stderr);
-    return report(resolved, schedule, run_as_threads(std::move(input)), invocation);
+    const bool gpu = resolved.scenario.library == kernel::Library::cuda;
+    return report(resolved, schedule, gpu ? run_alone_on_gpu(std::move(input)) : run_as_threads(std::move(input)), invocation);
 }
 
 int run_under_mpi(const Invocation& invocation, MpiJob& job) {
-    config::Machine machine = this_machine(invocation.environment);
+    config::Machine machine = machine_with_gpus(invocation.environment);
     machine.launched_ranks = job.size();
     // What is wrong is mostly wrong on every rank: said once, after all have looked.
     std::optional<config::Resolved> options;

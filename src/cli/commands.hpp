@@ -23,6 +23,7 @@ struct Invocation {
 // Each returns the exit code.
 int command_run(const Invocation& invocation);
 int command_simulate(const Invocation& invocation);
+int command_sweep(const Invocation& invocation);
 int command_compare(const Invocation& invocation);
 int command_calibrate(const Invocation& invocation);
 int command_collectives(const Invocation& invocation);

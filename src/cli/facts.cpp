@@ -1,8 +1,13 @@
 #include "cli/facts.hpp"
 
+#include "cost/nccl_memory.hpp"
 #include "schedule/memory.hpp"
 #include "sim/memory_replay.hpp"
 #include "strategy/adapters.hpp"
+#include "strategy/check_scenario.hpp"
+#include "strategy/coarse/planner.hpp"
+
+#include <algorithm>
 
 namespace zerosim::cli {
 namespace {
@@ -24,26 +29,60 @@ analysis::StatePrecision state_precision(Precision precision) {
     return precision == Precision::bf16 ? analysis::StatePrecision::bf16 : analysis::StatePrecision::mixed;
 }
 
+sim::AllocatorSettings allocator_settings(const strategy::Scenario& s, std::int64_t communicators) {
+    constexpr std::int64_t kMebibyte = 1 << 20;
+    sim::AllocatorSettings settings;
+    settings.expandable_segments = s.allocator.expandable_segments;
+    if (s.allocator.max_split_size_mb > 0) settings.max_split_size = s.allocator.max_split_size_mb * kMebibyte;
+    settings.roundup_power2_divisions = s.allocator.roundup_power2_divisions;
+    settings.garbage_collection_threshold = s.allocator.garbage_collection_threshold;
+    settings.fraction = s.allocator.memory_fraction;
+    settings.device_bytes = s.cluster.device.memory_bytes;
+    if (!s.cluster.device.is_cpu) settings.capacity = s.cluster.device.memory_bytes - s.cluster.device.context_bytes - communicators;
+    return settings;
+}
+
+analysis::AllocatorReport allocator_report(const sim::MemoryReplay& replay) {
+    analysis::AllocatorReport report{replay.peak_active, replay.requested_at_end, replay.inactive_split, replay.peak_inactive_split, replay.retries, {}};
+    if (const auto& oom = replay.out_of_memory) report.out_of_memory = {oom->requested, oom->allocated, oom->reserved, oom->capacity, oom->largest_free};
+    return report;
+}
+
 /// Eager PyTorch allocates as it issues: its memory is a replay of program order through its caching allocator. zerosim's own executor
 /// plans an arena.
-void use_memory_of(analysis::Facts& facts, const strategy::Scenario& scenario, const schedule::Schedule& schedule) {
-    const schedule::Program& program = schedule.program_of(0);
-    const strategy::System system = scenario.strategy.system;
-    if (system != strategy::System::ddp && system != strategy::System::fsdp2) {
-        facts.memory.reserved_bytes = schedule::plan_arena(program).total_bytes();
-        return;
+analysis::MemoryFacts memory_of(const strategy::Scenario& scenario, const schedule::Schedule& schedule, const schedule::Program& program,
+                                const trace::RankTrace* simulated) {
+    analysis::MemoryFacts memory;
+    // NCCL's buffers lie beside the allocator's.
+    if (scenario.library == kernel::Library::cuda) memory.communicator_bytes = cost::nccl_memory_bytes(schedule, program, scenario.cluster);
+    if (!strategy::is_eager(scenario) && !scenario.inference.enabled) {
+        memory.reserved_bytes = schedule::plan_arena(program).total_bytes();
+        return memory;
     }
-    const sim::MemoryReplay replay = sim::replay_memory(program);
-    facts.memory.reserved_bytes = replay.peak_reserved;
-    facts.memory.allocator = {replay.after_init,   replay.after_step,    replay.init_peak,     replay.first_step_peak,
-                              replay.forward_peak, replay.backward_peak, replay.optimizer_peak};
-    facts.memory.host_peak_bytes = replay.host_peak;
-    facts.memory.host_pinned_bytes = replay.host_pinned_peak;
+    const sim::MemoryReplay replay = sim::replay_memory(program, allocator_settings(scenario, memory.communicator_bytes), simulated);
+    memory.reserved_bytes = replay.peak_reserved;
+    memory.allocator = {replay.after_init,   replay.after_step,    replay.init_peak,     replay.first_step_peak,
+                        replay.forward_peak, replay.backward_peak, replay.optimizer_peak, allocator_report(replay)};
+    memory.host_peak_bytes = replay.host_peak;
+    memory.host_pinned_bytes = replay.host_pinned_peak;
+    return memory;
+}
+
+void use_memory_of(analysis::Facts& facts, const strategy::Scenario& scenario, const schedule::Schedule& schedule, const trace::Trace* simulated) {
+    const auto trace_of = [&](std::int64_t rank) -> const trace::RankTrace* {
+        if (simulated == nullptr) return nullptr;
+        const auto found = std::ranges::find(simulated->ranks, rank, &trace::RankTrace::rank);
+        return found == simulated->ranks.end() ? nullptr : &*found;
+    };
+    facts.memory = memory_of(scenario, schedule, schedule.program_of(0), trace_of(0));
+    for (const schedule::RankRole& role : schedule.roles)
+        if (role.first_rank > 0 && strategy::is_eager(scenario))
+            facts.rank_memory[role.first_rank] = memory_of(scenario, schedule, schedule.programs[role.program], trace_of(role.first_rank));
 }
 
 }  // namespace
 
-analysis::Facts facts_of(const config::Resolved& resolved, const schedule::Schedule& schedule) {
+analysis::Facts facts_of(const config::Resolved& resolved, const schedule::Schedule& schedule, const trace::Trace* simulated) {
     const strategy::Scenario& s = resolved.scenario;
     analysis::Facts facts;
     for (const config::Value& value : resolved.values) facts.scenario.emplace_back(value.key, value.value);
@@ -53,9 +92,27 @@ analysis::Facts facts_of(const config::Resolved& resolved, const schedule::Sched
     facts.flops_per_token = model::flops_per_token(s.model, s.training.sequence_length);
     facts.tokens_per_step_per_rank = s.training.micro_batch * s.training.sequence_length * s.training.gradient_accumulation;
     facts.peak_flops = peak_flops(s.cluster.device, s.training.precision);
-    use_memory_of(facts, s, schedule);
+    if (s.model.is_coarse()) facts.trainable_parameters = strategy::coarse_trainable_parameters(s.model);
+    use_memory_of(facts, s, schedule, simulated);
+    if (s.inference.enabled) {   // forward only: a third of training's
+        facts.flops_per_token /= 3;
+        facts.tokens_per_step_per_rank = s.inference.batch * (s.inference.prompt_tokens + (s.inference.new_tokens > 1 ? 2 : 0));
+        facts.residuals = {};
+        return facts;
+    }
+    facts.residuals = resolved.residuals;
     facts.formula = analysis::zero_formulas(facts.parameters, s.ranks, s.training.gradient_accumulation, s.strategy.zero_stage, state_precision(s.training.precision));
     return facts;
+}
+
+void use_executor_memory(analysis::Facts& facts, const schedule::Schedule& schedule) {
+    facts.rank_memory.clear();
+    for (const schedule::RankRole& role : schedule.roles) {
+        analysis::MemoryFacts memory;
+        memory.reserved_bytes = schedule::plan_arena(schedule.programs[role.program]).total_bytes();
+        if (role.first_rank == 0) facts.memory = memory;
+        else facts.rank_memory[role.first_rank] = memory;
+    }
 }
 
 }  // namespace zerosim::cli

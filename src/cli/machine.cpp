@@ -1,6 +1,9 @@
 #include "cli/machine.hpp"
 
 #include "base/units.hpp"
+#include "device/gpu.hpp"
+
+#include <fmt/core.h>
 
 #include <sched.h>
 #include <unistd.h>
@@ -54,6 +57,23 @@ std::int64_t available_memory() {
     return memory;
 }
 
+std::int64_t last_level_cache() {
+    std::map<std::string, std::int64_t> bytes_by_cores; // cores that share one: "0-7"
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        for (const int level : {3, 2}) { // index2 is the second level, index3 the third where there is one
+            const std::string folder = fmt::format("/sys/devices/system/cpu/cpu{}/cache/index{}/", cpu, level);
+            const std::string size = first_word((folder + "size").c_str()); // "32768K"
+            if (size.empty()) continue;
+            const auto kib = parse_integer(std::string_view(size).substr(0, size.size() - 1));
+            if (kib && size.ends_with('K')) bytes_by_cores[first_word((folder + "shared_cpu_list").c_str())] = *kib * 1024;
+            break;
+        }
+    }
+    std::int64_t total = 0;
+    for (const auto& [cores, bytes] : bytes_by_cores) total += bytes;
+    return total;
+}
+
 std::string host_name() {
     char name[256] = "unknown host";
     (void)::gethostname(name, sizeof name - 1);
@@ -68,6 +88,12 @@ config::Machine this_machine(const std::map<std::string, std::string>& environme
         const auto ranks = found == environment.end() ? std::nullopt : parse_integer(found->second);
         if (ranks && *ranks > 0) machine.local_ranks = *ranks;
     }
+    return machine;
+}
+
+config::Machine machine_with_gpus(const std::map<std::string, std::string>& environment) {
+    config::Machine machine = this_machine(environment);
+    machine.cuda = device::count_gpus(&machine.no_cuda) > 0;
     return machine;
 }
 

@@ -15,8 +15,12 @@ namespace zerosim::cli {
 [[nodiscard]] int available_cores();
 /// Bytes that can be had now: MemAvailable, and what the control group (memory.max) leaves where that is less; 0 = unknown.
 [[nodiscard]] std::int64_t available_memory();
+/// Bytes of last-level cache of the cores this machine has, each shared one counted once (sysfs); 0 = unknown.
+[[nodiscard]] std::int64_t last_level_cache();
 [[nodiscard]] std::string host_name();
 /// Cores, and the launcher's ranks per node from its variables (Open MPI, MPICH). The world size comes from MPI itself.
 [[nodiscard]] config::Machine this_machine(const std::map<std::string, std::string>& environment);
+/// this_machine() that has also looked for GPUs, which costs a driver's start: for `run`.
+[[nodiscard]] config::Machine machine_with_gpus(const std::map<std::string, std::string>& environment);
 
 } // namespace zerosim::cli

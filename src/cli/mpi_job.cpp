@@ -3,6 +3,7 @@
 #include "cli/run_ranks.hpp"
 #ifdef ZEROSIM_HAS_MPI
 #include "cli/agreement.hpp"
+#include "cli/gpu_rank.hpp"
 #include "cli/machine.hpp"
 #include "cli/rank_results.hpp"
 #include "cli/signals.hpp"
@@ -74,6 +75,7 @@ struct MpiJob::State {
     std::string host = host_name();
     double timeout = 0;
 
+    [[nodiscard]] exec::RankResult run_on_host(MpiJob& job, RunInput& input, comm::Progress& progress);
     Deadline deadline(MpiJob& job, std::string phase) const {
         return {timeout + kWatchdogGrace, [&job, phase = std::move(phase), seconds = timeout + kWatchdogGrace] {
                     job.fail({static_cast<int>(ExitCode::environment),
@@ -81,6 +83,19 @@ struct MpiJob::State {
                 }};
     }
 };
+
+exec::RankResult MpiJob::State::run_on_host(MpiJob& job, RunInput& input, comm::Progress& progress) {
+    const schedule::Schedule& schedule = input.schedule;
+    const schedule::Program& program = schedule.program_of(session.rank());
+    auto communicators = [&] {
+        const Deadline setting_up = deadline(job, "setting up");
+        return communicators_of(schedule, session.rank(), world);
+    }();
+    if (input.host.planned_arena) input.options.arena = schedule::plan_arena(program);
+    const auto device = exec::make_host_device(schedule, program, input.options.arena, input.host.threads);
+    data::TokenSource tokens(input.host.data, input.host.vocabulary);
+    return exec::execute_rank(schedule, session.rank(), {*device, communicators, &control, progress, tokens}, input.options);
+}
 
 MpiJob::MpiJob(double timeout) {
     const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
@@ -144,13 +159,6 @@ std::vector<exec::RankResult> MpiJob::run(RunInput input) {
     std::vector<comm::Progress> progress(1);
     std::vector<std::string> ops;
     for (std::size_t i = 0; i < program.ops.size(); ++i) ops.push_back(schedule::describe(schedule, program, OpId{i}));
-    auto communicators = [&] {
-        const Deadline deadline = state_->deadline(*this, "setting up");
-        return communicators_of(schedule, rank(), state_->world);
-    }();
-    if (input.host.planned_arena) input.options.arena = schedule::plan_arena(program);
-    const auto device = exec::make_host_device(schedule, program, input.options.arena, input.host.threads);
-    data::TokenSource tokens(input.host.data, input.host.vocabulary);
     const SignalReports signals({label()}, std::move(ops), progress, Interrupt::ends_at_once);
     input.options.on_stuck = [this](const std::string& what) { fail({static_cast<int>(ExitCode::environment), what}); };
     input.options.leave = [this] {
@@ -158,7 +166,8 @@ std::vector<exec::RankResult> MpiJob::run(RunInput input) {
         std::_Exit(static_cast<int>(ExitCode::environment));
     };
     if (rank() != 0) input.options.on_step = nullptr;
-    const exec::RankResult mine = exec::execute_rank(schedule, rank(), {*device, communicators, &state_->control, progress[0], tokens}, input.options);
+    const bool gpu = input.resolved.scenario.library == kernel::Library::cuda;
+    const exec::RankResult mine = gpu ? run_on_gpu(input, gpu_place(rank(), size()), state_->world, &state_->control, progress[0]) : state_->run_on_host(*this, input, progress[0]);
     const Deadline deadline = state_->deadline(*this, "bringing the results together");
     std::vector<exec::RankResult> all;
     for (const std::string& bytes : comm::all_gather_bytes(state_->world, to_bytes(mine)))

@@ -29,7 +29,10 @@ std::vector<OwnedRange> owned_ranges(const schedule::Schedule& schedule) {
         const schedule::Program& program = schedule.program_of(rank);
         for (std::size_t i = program.steady_begin; i < program.ops.size(); ++i) {
             const schedule::Op& op = program.ops[i];
-            if (op.kind == schedule::OpKind::optimizer) add_ranges(owned, schedule, rank, program.ranges[op.range]);
+            if (op.kind != schedule::OpKind::optimizer) continue;
+            const std::size_t group = kernel::operands(op.kernel).size();
+            const std::size_t ranges = kernel::is_multi_tensor(op.kernel) ? op.operands_count / group : 1;
+            for (std::size_t k = 0; k < ranges; ++k) add_ranges(owned, schedule, rank, program.ranges[op.range + k]);
         }
     }
     return owned;

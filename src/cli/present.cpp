@@ -25,8 +25,12 @@ std::string render(const analysis::RunReport& report, const config::Resolved& re
 
 void warn_of_size(const analysis::RunReport& report, const config::Resolved& resolved) {
     if (report.memory.fits) return;
-    print_remarks({fmt::format("does not fit: {} needed, {} on {}", format_bytes(static_cast<double>(report.memory.device_total)),
-                               format_bytes(static_cast<double>(resolved.scenario.cluster.device.memory_bytes)), resolved.scenario.cluster.device.name)}, {});
+    const analysis::RankReport* largest = report.largest_rank();
+    const analysis::MemoryReport& memory = largest == nullptr ? report.memory : largest->memory;
+    const double fraction = resolved.scenario.allocator.memory_fraction;
+    const std::string share = fraction == 0 ? "" : fmt::format(", of which the allocator may reserve {:g} (allocator.memory-fraction)", fraction);
+    print_remarks({fmt::format("does not fit: {} needed, {} on {}{}", format_bytes(static_cast<double>(memory.peak_reserved + memory.context + memory.communicator)),
+                               format_bytes(static_cast<double>(resolved.scenario.cluster.device.memory_bytes)), resolved.scenario.cluster.device.name, share)}, {});
 }
 
 }  // namespace

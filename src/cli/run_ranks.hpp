@@ -23,6 +23,8 @@ struct RunInput {
 };
 
 [[nodiscard]] std::vector<exec::RankResult> run_as_threads(RunInput input);
+/// The only rank, on this process's GPU.
+[[nodiscard]] std::vector<exec::RankResult> run_alone_on_gpu(RunInput input);
 
 /// This process's place among mpirun's.
 class MpiJob {

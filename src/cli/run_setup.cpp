@@ -5,9 +5,11 @@
 #include "base/units.hpp"
 #include "cli/machine.hpp"
 #include "cost/cost.hpp"
+#include "exec/runnable.hpp"
 #include "schedule/dump.hpp"
 #include "schedule/memory.hpp"
 #include "schedule/validate.hpp"
+#include "strategy/adapters.hpp"
 
 #include <fmt/format.h>
 
@@ -62,11 +64,12 @@ std::size_t find_op(const std::string& text, const schedule::Schedule& schedule,
 }
 
 std::vector<double> synthetic_seconds(const schedule::Schedule& schedule, const cluster::Cluster& cluster) {
-    const schedule::Program& program = schedule.program_of(0);
     std::vector<double> seconds;
-    for (const schedule::Op& op : program.ops) {
-        const bool kernel = op.kind == schedule::OpKind::compute || op.kind == schedule::OpKind::optimizer;
-        seconds.push_back(kernel ? cost::op_seconds(schedule, program, op, cluster) : 0.0);
+    for (const schedule::Program& program : schedule.programs) {
+        for (const schedule::Op& op : program.ops) {
+            const bool kernel = op.kind == schedule::OpKind::compute || op.kind == schedule::OpKind::optimizer;
+            seconds.push_back(kernel ? cost::op_seconds(schedule, program, op, cluster) : 0.0);
+        }
     }
     return seconds;
 }
@@ -81,6 +84,8 @@ exec::ExecuteOptions execute_options(const config::Resolved& resolved, const sch
     options.seed = s.training.seed;
     options.initial.scheme = data::scheme_of(s.training.init);
     for (const model::Parameter& parameter : model::parameters(s.model)) options.initial.starts.push_back(start_of(parameter.initial));
+    for (std::size_t i = options.initial.starts.size(); i < schedule.parameters.size(); ++i)
+        options.initial.starts.push_back(strategy::starts_as_zero(schedule.parameters[i]) ? data::Start::zero : data::Start::random);
     options.step_shape = {s.ranks * s.training.micro_batch * s.training.gradient_accumulation, s.training.sequence_length};
     options.micro_batch = s.training.micro_batch;
     options.gradient_accumulation = s.training.gradient_accumulation;
@@ -121,14 +126,22 @@ void check_schedule(const schedule::Schedule& schedule) {
                                first.op.valid() ? std::to_string(first.op.index()) : "-", first.what));
 }
 
-void check_device(const config::Resolved& resolved) {
-    if (resolved.run.device == config::DeviceChoice::cuda)
-        throw EnvironmentError("device cuda was asked for, but this build has no CUDA device; use device cpu or auto");
+void check_kernels(const config::Resolved& resolved, const schedule::Schedule& schedule) {
+    if (resolved.run.compute == config::Compute::synthetic) return;
+    const strategy::Scenario& s = resolved.scenario;
+    const bool fsdp = s.strategy.system == strategy::System::fsdp || s.strategy.system == strategy::System::fsdp2;
+    if (fsdp && s.strategy.optimizer_at != strategy::Placement::device && s.training.clip_gradients > 0)
+        throw ConfigError("train.clip-gradients with offloaded states: the host's step of fsdp and fsdp2 does not clip when it is run; simulate it, or --compute synthetic");
+    for (const schedule::Program& program : schedule.programs)
+        if (const OpId op = exec::first_without_kernel(program); op.valid())
+            throw ConfigError(fmt::format("this scenario can be simulated, but not computed: no device has a kernel for op {} ({}); --compute synthetic runs it with "
+                                          "modelled times", op.index(), schedule::describe(schedule, program, op)));
 }
 
 std::string step_line(const exec::StepResult& result, int steps, std::int64_t tokens_per_step) {
     const std::string width = std::to_string(steps);
-    return fmt::format("step {:>{}}/{} | loss {:8.4f} | norm {:8.4f} | {:8.1f} ms | {:8.0f} tok/s{}", result.step, width.size(), steps, result.loss, result.gradient_norm,
+    return fmt::format("step {:>{}}/{} | loss{} {:8.4f} | norm{} {:8.4f} | {:8.1f} ms | {:8.0f} tok/s{}", result.step, width.size(), steps,
+                       result.local ? " of rank 0" : "", result.loss, result.local && !result.whole_gradient ? " of its part" : "", result.gradient_norm,
                        result.seconds * 1e3, static_cast<double>(tokens_per_step) / result.seconds, result.skipped ? " | overflow, step skipped" : "");
 }
 

@@ -17,7 +17,8 @@ void check_data(const config::Resolved& resolved);
 void check_memory(const schedule::Schedule& schedule, std::int64_t ranks_here);
 /// Throws BugError if the planned schedule breaks a rule, ConfigError where the device cannot be had.
 void check_schedule(const schedule::Schedule& schedule);
-void check_device(const config::Resolved& resolved);
+/// Throws ConfigError if real kernels are asked for that no device has.
+void check_kernels(const config::Resolved& resolved, const schedule::Schedule& schedule);
 
 /// "step   3/20 | loss 4.1234 | norm 1.2345 |  812.1 ms |   2521 tok/s"
 [[nodiscard]] std::string step_line(const exec::StepResult& result, int steps, std::int64_t tokens_per_step);

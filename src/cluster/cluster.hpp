@@ -4,7 +4,11 @@
 #pragma once
 
 #include "cluster/fabric.hpp"
+#include "cluster/host.hpp"
+#include "cluster/host_transport.hpp"
+#include "cluster/reliability.hpp"
 #include "cluster/software.hpp"
+#include "cluster/variation.hpp"
 
 #include <cstdint>
 #include <string>
@@ -66,13 +70,17 @@ struct Cluster {
     Link intra_node;        // NVLink, PCIe or shared memory
     Link network;           // per device: node bandwidth / devices per node
     Link host_link;         // device memory to host memory (PCIe); bandwidth 0 = they are the same memory
-    Fabric fabric;          // wiring of a node, and which library moves the bytes
+    Host host;              // what the devices of a node share beyond that link
+    Fabric fabric;          // wiring of a node and of the network, and which library moves the bytes
+    HostTransport transport; // CPU clusters: how their ranks move bytes
     double collective_launch_seconds = 0;  // of every collective, beside the latency of its steps
     double reduction_bytes_per_second = 0; // host ranks add peers' slices themselves; 0 = in-network or free
     bool measured = false;                 // from `zerosim calibrate`
     bool free_communication = false;       // cluster.communication = free
     double compute_slowdown = 0;           // a kernel takes 1 + this times as long while a collective runs on its device
     Software software;                     // cluster.software
+    Variation variation;                   // variation.*: none = ranks of a role share one clock
+    Reliability reliability;               // reliability.*
     std::string published_software;        // calibration.software: the stack of the published runs; empty = the newest
 };
 

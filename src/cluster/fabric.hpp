@@ -16,6 +16,10 @@ enum class Wiring : std::uint8_t { switched, hybrid_cube_mesh, full_mesh, pcie }
 /// Whose tables choose and time a collective; `none`: rings and trees of alpha and beta.
 enum class CollectiveTuning : std::uint8_t { none, nccl_volta, nccl_ampere, nccl_hopper, nccl_blackwell };
 
+/// How the nodes reach one another. `non_blocking`: every card sends to every other at full rate. `fat_tree`: all cards of a node hang
+/// on the leaf switch of its rack. `rail`: card i of every node on leaf switch i, so that collectives meet fewer uplinks.
+enum class NetworkWiring : std::uint8_t { non_blocking, fat_tree, rail };
+
 struct Fabric {
     CollectiveTuning tuning = CollectiveTuning::none;
     Wiring wiring = Wiring::switched;
@@ -26,11 +30,18 @@ struct Fabric {
     std::int64_t island_devices = 0;
     double bridge_bytes_per_second = 0; // of a ring, one direction, achieved
     std::int64_t bridges = 0;           // that work at the same time; 0 = one for each crossing
+    NetworkWiring network = NetworkWiring::non_blocking;
+    std::int64_t cards = 0;             // network cards of a node, 0 = one for each device; devices of fewer cards share them
+    std::int64_t leaf_nodes = 0;        // nodes that share leaf switches; 0 = all
+    double oversubscription = 1;        // of a leaf: what its nodes can send over what its uplinks carry
 };
 
 /// `switch`, `hybrid-cube-mesh`, `full-mesh`, `pcie`. Throws ConfigError.
 [[nodiscard]] Wiring wiring(std::string_view name);
 [[nodiscard]] std::string_view name(Wiring wiring);
+/// `non-blocking`, `fat-tree`, `rail`. Throws ConfigError.
+[[nodiscard]] NetworkWiring network_wiring(std::string_view name);
+[[nodiscard]] std::string_view name(NetworkWiring wiring);
 /// `none`, `nccl-volta`, `nccl-ampere` (and Ada), `nccl-hopper`, `nccl-blackwell`. Throws ConfigError.
 [[nodiscard]] CollectiveTuning collective_tuning(std::string_view name);
 [[nodiscard]] std::string_view name(CollectiveTuning tuning);

@@ -1,5 +1,5 @@
 // The software stack that runs a job: what its kernels reach of the device, what its optimizer moves, what its host code costs.
-// Chosen by config/ from the sharding system (cluster.software); read by cost/ and sim/. Fitted by tests/calibration/fit_steps.py.
+// Chosen by config/ from the sharding system (cluster.software); read by cost/ and sim/. Fitted by tests/calibration/fit_steps.cpp.
 // Holds ratios, not rates: a device's peaks are in DeviceSpec.
 #pragma once
 
@@ -30,6 +30,7 @@ struct Software {
     bool best_attention = true;               // false: FlashAttention-2, where the device has a better library
     double attention_factor = 1;              // of that library's speed
     bool attention_ramp = true;               // short sequences are slower
+    bool fused_cross_entropy = false;         // the loss is one kernel over 2-byte logits (planners read this)
     bool compiled = false;                    // torch.compile: element-wise kernels and norms of blocks are fused
     double compiled_traffic = 1;              // what compiling leaves of element-wise traffic
 };

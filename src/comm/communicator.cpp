@@ -32,8 +32,10 @@ void check_call(const CollectiveCall& call, int rank, int ranks) {
     };
     if (call.count < 0) fail("the count is negative");
     if (call.root < 0 || call.root >= ranks) fail("the root is not a rank of the group");
-    if (is_reduction(call.kind) != (call.reduction == Reduction::sum))
-        fail("a sum belongs to all-reduce and reduce-scatter, and to nothing else");
+    if (is_reduction(call.kind) != (call.reduction != Reduction::none))
+        fail("a sum or average belongs to all-reduce and reduce-scatter, and to nothing else");
+    if (call.reduction == Reduction::average && (call.dtype == DType::int32 || call.dtype == DType::int64 || call.dtype == DType::uint8))
+        fail("an average is of floats");
     const bool broadcast = call.kind == CollectiveKind::broadcast;
     const bool sends = !broadcast || rank == call.root, receives = !broadcast || rank != call.root;
     if (call.count > 0 && ((sends && !call.send) || (receives && !call.receive))) fail("a buffer is missing");

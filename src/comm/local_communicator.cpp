@@ -229,7 +229,7 @@ void LocalCommunicator::sum_slice(const CollectiveCall& call, std::uint64_t sequ
                                   std::byte* out) {
     for (int peer = 0; peer < size(); ++peer)
         sources_[static_cast<std::size_t>(peer)] = bytes(group_->slot(peer, sequence).call.send) + begin * size_of(call.dtype);
-    rank_order_sum(call.dtype, sources_, out, count);
+    rank_order_sum(call.dtype, sources_, out, count, call.reduction);
 }
 
 /// Second stage of an all-reduce: the chunks the peers have summed.

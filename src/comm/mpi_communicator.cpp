@@ -43,8 +43,8 @@ std::unique_ptr<MpiCommunicator> MpiCommunicator::split(int color, int key) cons
     return std::make_unique<MpiCommunicator>(part.get(), order_, segment_bytes_);
 }
 
-bool MpiCommunicator::library_sums(DType dtype) const {
-    return order_ == ReductionOrder::library && (dtype == DType::fp32 || dtype == DType::fp64);
+bool MpiCommunicator::library_sums(const CollectiveCall& call) const {
+    return order_ == ReductionOrder::library && call.reduction == Reduction::sum && (call.dtype == DType::fp32 || call.dtype == DType::fp64);
 }
 
 Ticket MpiCommunicator::start(const CollectiveCall& call) {
@@ -121,7 +121,7 @@ void MpiCommunicator::start_alone(Flight& flight) {
 void MpiCommunicator::start_reduce_scatter(Flight& flight) {
     const CollectiveCall& call = flight.call;
     const bool in_place = call.receive == static_cast<const std::byte*>(call.send) + rank_ * call.count * size_of(call.dtype);
-    if (!library_sums(call.dtype) || in_place) return start_reduction(flight); // MPI's in place means another slice
+    if (!library_sums(call) || in_place) return start_reduction(flight); // MPI's in place means another slice
     check_mpi(MPI_Ireduce_scatter_block(call.send, call.receive, static_cast<int>(call.count), mpi_type(call.dtype), MPI_SUM,
                                         direct_.get(), &flight.request),
               "MPI_Ireduce_scatter_block");
@@ -129,7 +129,7 @@ void MpiCommunicator::start_reduce_scatter(Flight& flight) {
 
 void MpiCommunicator::start_all_reduce(Flight& flight) {
     const CollectiveCall& call = flight.call;
-    if (library_sums(call.dtype)) {
+    if (library_sums(call)) {
         const void* send = call.send == call.receive ? MPI_IN_PLACE : call.send;
         check_mpi(MPI_Iallreduce(send, call.receive, static_cast<int>(call.count), mpi_type(call.dtype), MPI_SUM, direct_.get(),
                                  &flight.request),
@@ -163,7 +163,7 @@ void MpiCommunicator::sum_gathered(Flight& flight) {
     const CollectiveCall& call = flight.call;
     for (int peer = 0; peer < size_; ++peer)
         sources_[static_cast<std::size_t>(peer)] = flight.gather.data() + peer * call.count * size_of(call.dtype);
-    rank_order_sum(call.dtype, sources_, call.receive, call.count);
+    rank_order_sum(call.dtype, sources_, call.receive, call.count, call.reduction);
 }
 
 } // namespace zerosim::comm

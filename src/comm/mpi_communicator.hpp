@@ -51,7 +51,7 @@ private:
     void start_gathered(Flight& flight);
     void sum_gathered(Flight& flight);
     void advance(Flight& flight);
-    [[nodiscard]] bool library_sums(DType dtype) const;
+    [[nodiscard]] bool library_sums(const CollectiveCall& call) const;
 
     // MPI matches non-blocking collectives by their order on a communicator. Those of a reduction start as data arrives, so they
     // have a communicator of their own, where each reduction starts all of its own before the next one starts any.

@@ -125,7 +125,7 @@ void MpiReduction::sum(std::int64_t segment) {
         sources_[static_cast<std::size_t>(peer)] = from;
     }
     const std::int64_t to = all_reduce() ? own.begin : segment * segment_;
-    rank_order_sum(call_.dtype, sources_, static_cast<std::byte*>(call_.receive) + to * bytes, own.count);
+    rank_order_sum(call_.dtype, sources_, static_cast<std::byte*>(call_.receive) + to * bytes, own.count, call_.reduction);
 }
 
 } // namespace zerosim::comm

@@ -88,7 +88,7 @@ struct Fp16 {
 
 /// 2-byte floats: widened, added in fp32, rounded once.
 template <class Format>
-void sum_wide(std::span<const void* const> sources, void* out, std::int64_t count) {
+void sum_wide(std::span<const void* const> sources, void* out, std::int64_t count, float factor) {
     std::array<float, kBlock> block, next;
     for (std::int64_t begin = 0; begin < count; begin += kBlock) {
         const std::int64_t length = std::min(kBlock, count - begin);
@@ -97,26 +97,38 @@ void sum_wide(std::span<const void* const> sources, void* out, std::int64_t coun
             Format::widen(static_cast<const std::uint16_t*>(sources[k]) + begin, next.data(), length);
             for (std::int64_t i = 0; i < length; ++i) block[static_cast<std::size_t>(i)] += next[static_cast<std::size_t>(i)];
         }
+        if (factor != 1.0f)
+            for (std::int64_t i = 0; i < length; ++i) block[static_cast<std::size_t>(i)] *= factor;
         Format::narrow(block.data(), static_cast<std::uint16_t*>(out) + begin, length);
     }
 }
 
+/// The callers' segments are still in cache.
+template <class T>
+void scaled_sum(std::span<const void* const> sources, void* out, std::int64_t count, double factor) {
+    sum<T>(sources, out, count);
+    if (factor == 1.0) return;
+    auto* const result = static_cast<T*>(out);
+    for (std::int64_t i = 0; i < count; ++i) result[i] *= static_cast<T>(factor);
+}
+
 } // namespace
 
-void rank_order_sum(DType dtype, std::span<const void* const> sources, void* out, std::int64_t count) {
+void rank_order_sum(DType dtype, std::span<const void* const> sources, void* out, std::int64_t count, Reduction reduction) {
     if (count == 0) return;
+    const double factor = reduction == Reduction::average ? 1.0 / static_cast<double>(sources.size()) : 1.0;
     if (sources.size() == 1) {
         if (out != sources[0]) std::memmove(out, sources[0], static_cast<std::size_t>(count * size_of(dtype)));
         return;
     }
     switch (dtype) {
-        case DType::fp32: return sum<float>(sources, out, count);
-        case DType::fp64: return sum<double>(sources, out, count);
+        case DType::fp32: return scaled_sum<float>(sources, out, count, factor);
+        case DType::fp64: return scaled_sum<double>(sources, out, count, factor);
         case DType::int32: return sum<std::int32_t>(sources, out, count);
         case DType::int64: return sum<std::int64_t>(sources, out, count);
         case DType::uint8: return sum<std::uint8_t>(sources, out, count);
-        case DType::bf16: return sum_wide<Bf16>(sources, out, count);
-        case DType::fp16: return sum_wide<Fp16>(sources, out, count);
+        case DType::bf16: return sum_wide<Bf16>(sources, out, count, static_cast<float>(factor));
+        case DType::fp16: return sum_wide<Fp16>(sources, out, count, static_cast<float>(factor));
     }
 }
 

@@ -3,6 +3,7 @@
 // Does not communicate.
 #pragma once
 
+#include "base/collective.hpp"
 #include "base/dtype.hpp"
 
 #include <cstdint>
@@ -12,6 +13,7 @@ namespace zerosim::comm {
 
 /// out[i] = ((s0[i] + s1[i]) + s2[i]) + ..., fp32, fp64 and integers in their own type; bf16 and fp16 add in fp32 and round once.
 /// `out` may be one of the sources; otherwise nothing overlaps.
-void rank_order_sum(DType dtype, std::span<const void* const> sources, void* out, std::int64_t count);
+/// Reduction::average (floats only): times 1 / sources before it is rounded.
+void rank_order_sum(DType dtype, std::span<const void* const> sources, void* out, std::int64_t count, Reduction reduction = Reduction::sum);
 
 } // namespace zerosim::comm

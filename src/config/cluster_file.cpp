@@ -58,14 +58,28 @@ constexpr Key kKeys[] = {
     {"node.link-gigabytes-per-second", kGiga, ZEROSIM_KEY(intra_node.bytes_per_second), true, true},
     {"node.link-efficiency", 1, ZEROSIM_KEY(intra_node.efficiency)},
     {"node.link-latency-microseconds", kMicro, ZEROSIM_KEY(intra_node.latency_seconds)},
+    {"node.eager-bytes", 1, ZEROSIM_KEY(transport.eager_bytes)},
+    {"node.rendezvous-microseconds", kMicro, ZEROSIM_KEY(transport.rendezvous_seconds)},
+    {"node.cache-mib", kMiB, ZEROSIM_KEY(transport.cache_bytes)},
+    {"node.uncached-link-gigabytes-per-second", kGiga, ZEROSIM_KEY(transport.uncached_bytes_per_second)},
     {"node.island-devices", 1, ZEROSIM_KEY(fabric.island_devices)},
     {"node.bridge-gigabytes-per-second", kGiga, ZEROSIM_KEY(fabric.bridge_bytes_per_second)},
     {"node.bridges", 1, ZEROSIM_KEY(fabric.bridges)},
     {"node.host-link-gigabytes-per-second", kGiga, ZEROSIM_KEY(host_link.bytes_per_second)},
     {"node.host-link-latency-microseconds", kMicro, ZEROSIM_KEY(host_link.latency_seconds)},
+    {"node.gpus-per-pcie-switch", 1, ZEROSIM_KEY(host.devices_per_pcie_switch)},
+    {"node.pcie-uplink-gigabytes-per-second", kGiga, ZEROSIM_KEY(host.pcie_uplink_bytes_per_second)},
+    {"node.host-memory-gigabytes-per-second", kGiga, ZEROSIM_KEY(host.memory_bytes_per_second)},
+    {"node.nvme-read-gigabytes-per-second", kGiga, ZEROSIM_KEY(host.nvme_read_bytes_per_second)},
+    {"node.nvme-write-gigabytes-per-second", kGiga, ZEROSIM_KEY(host.nvme_write_bytes_per_second)},
+    {"node.nvme-latency-microseconds", kMicro, ZEROSIM_KEY(host.nvme_latency_seconds)},
     {"network.gigabits-per-second", 1,
      [](const Cluster& c) { return c.network.bytes_per_second * static_cast<double>(c.devices_per_node) * 8.0 / kGiga; },
      [](Cluster& c, double v) { c = cluster::with_network_gigabits_per_node(c, v); }},
+    {"network.cards", 1, ZEROSIM_KEY(fabric.cards)},
+    {"network.leaf-nodes", 1, ZEROSIM_KEY(fabric.leaf_nodes)},
+    {"network.oversubscription", 1, [](const Cluster& c) { return c.fabric.oversubscription == 1 ? 0.0 : c.fabric.oversubscription; },
+     [](Cluster& c, double v) { c.fabric.oversubscription = v; }},
     {"network.efficiency", 1, ZEROSIM_KEY(network.efficiency)},
     {"network.latency-microseconds", kMicro, ZEROSIM_KEY(network.latency_seconds)},
     {"collective.launch-microseconds", kMicro, ZEROSIM_KEY(collective_launch_seconds)},
@@ -81,10 +95,13 @@ double number(const IniFile& file, const IniEntry& entry) {
     const auto [stop, error] = std::from_chars(entry.value.data(), end, value);
     if (error != std::errc() || stop != end || !std::isfinite(value) || value < 0)
         throw ConfigError(fmt::format("{}: {} = '{}' is not a number of at least 0", file.place(entry), entry.key, entry.value));
+    if (entry.key == "network.oversubscription" && value < 1)
+        throw ConfigError(fmt::format("{}: {} = {} is below 1, which is no oversubscription", file.place(entry), entry.key, entry.value));
     if (entry.key.ends_with("efficiency") && (value > 1 || value == 0))
         throw ConfigError(
             fmt::format("{}: {} = {} is not a fraction above 0 and up to 1", file.place(entry), entry.key, entry.value));
-    constexpr std::array kCounts{"node.devices", "node.cores", "node.island-devices", "node.bridges", "device.multiprocessors"};
+    constexpr std::array kCounts{"node.devices", "node.cores", "node.island-devices", "node.bridges", "node.gpus-per-pcie-switch",
+                                 "device.multiprocessors", "network.cards", "network.leaf-nodes"};
     const bool count = std::find(kCounts.begin(), kCounts.end(), entry.key) != kCounts.end();
     if (count && (value != std::floor(value) || value < 1 || value > 1e6))
         throw ConfigError(
@@ -110,6 +127,10 @@ bool apply_text_key(Cluster& result, const IniFile& file, const IniEntry& entry)
         result.fabric.wiring = cluster::wiring(entry.value);
     else if (entry.key == "collective.tuning")
         result.fabric.tuning = cluster::collective_tuning(entry.value);
+    else if (entry.key == "network.wiring")
+        result.fabric.network = cluster::network_wiring(entry.value);
+    else if (entry.key == "collective.algorithm")
+        result.transport.algorithm = cluster::host_algorithm(entry.value);
     else if (entry.key == "network.ll128")
         result.fabric.network_ll128 = one_of("true", "false");
     else if (entry.key == "device.kind")
@@ -123,7 +144,7 @@ bool apply_text_key(Cluster& result, const IniFile& file, const IniEntry& entry)
 
 std::vector<std::string> key_names() {
     std::vector<std::string> names = {"device.name", "device.kind", "device.generation", "calibration.software", "calibration.measured",
-                                      "node.wiring", "collective.tuning", "network.ll128", "cluster.base"};
+                                      "node.wiring", "network.wiring", "collective.tuning", "collective.algorithm", "network.ll128", "cluster.base"};
     for (const Key& key : kKeys) names.emplace_back(key.name);
     return names;
 }
@@ -156,12 +177,20 @@ Cluster parse(const IniFile& file, Cluster result = {}) {
 }
 
 /// The keys of a section that are words, where they are not what they are when left out.
-std::string fabric_text(const std::string& section, const cluster::Fabric& fabric) {
+std::string words_text(const std::string& section, const Cluster& cluster) {
+    const cluster::Fabric& fabric = cluster.fabric;
     const cluster::Fabric plain;
-    if (section == "node" && fabric.wiring != plain.wiring) return fmt::format("wiring = {}\n", cluster::name(fabric.wiring));
-    if (section == "network" && !fabric.network_ll128) return "ll128 = false\n";
-    if (section == "collective" && fabric.tuning != plain.tuning) return fmt::format("tuning = {}\n", cluster::name(fabric.tuning));
-    return "";
+    const cluster::HostTransport usual;
+    std::string text;
+    const auto add = [&](const char* of, bool given, const char* key, std::string_view value) {
+        if (section == of && given) text += fmt::format("{} = {}\n", key, value);
+    };
+    add("node", fabric.wiring != plain.wiring, "wiring", cluster::name(fabric.wiring));
+    add("network", fabric.network != plain.network, "wiring", cluster::name(fabric.network));
+    add("network", !fabric.network_ll128, "ll128", "false");
+    add("collective", fabric.tuning != plain.tuning, "tuning", cluster::name(fabric.tuning));
+    add("collective", cluster.transport.algorithm != usual.algorithm, "algorithm", cluster::name(cluster.transport.algorithm));
+    return text;
 }
 
 bool is_path(const std::string& name) { return name.find('/') != std::string::npos || name.ends_with(".cfg"); }
@@ -240,17 +269,15 @@ std::string cluster_text(const cluster::Cluster& cluster, const std::string& pro
     text += fmt::format("\n[calibration]\nmeasured = {}\n\n[device]\nname = {}\nkind = {}\n", cluster.measured ? "true" : "false",
                         cluster.device.name, cluster.device.is_cpu ? "cpu" : "gpu");
     if (!cluster.device.generation.empty()) text += fmt::format("generation = {}\n", cluster.device.generation);
-    std::string section = "device";
-    for (const Key& key : kKeys) {
-        const std::string_view name = key.name;
-        const std::size_t dot = name.find('.');
-        const double value = key.get(cluster) / key.unit;
-        if (value == 0) continue; // zero is every key's meaning when left out
-        if (name.substr(0, dot) != section) {
-            section = name.substr(0, dot);
-            text += fmt::format("\n[{}]\n{}", section, fabric_text(section, cluster.fabric));
+    for (const std::string section : {"device", "node", "network", "collective"}) {
+        std::string lines = words_text(section, cluster);
+        for (const Key& key : kKeys) {
+            const std::string_view name = key.name;
+            const double value = key.get(cluster) / key.unit;
+            if (value != 0 && name.starts_with(section + ".")) // zero is every key's meaning when left out
+                lines += fmt::format("{} = {:.6g}\n", name.substr(section.size() + 1), value);
         }
-        text += fmt::format("{} = {:.6g}\n", name.substr(dot + 1), value);
+        if (!lines.empty()) text += section == "device" ? lines : fmt::format("\n[{}]\n{}", section, lines);
     }
     return text;
 }

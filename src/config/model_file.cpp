@@ -3,9 +3,12 @@
 #include "base/error.hpp"
 #include "base/nearest.hpp"
 #include "base/units.hpp"
+#include "config/coarse_model_file.hpp"
 #include "config/ini.hpp"
+#include "model/families.hpp"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <fstream>
@@ -24,7 +27,7 @@ struct PresetKey {
     std::string_view key;
     std::variant<std::int64_t Model::*, double Model::*, bool Model::*> member;
 };
-constexpr std::array<PresetKey, 15> kPresetKeys{{
+constexpr std::array<PresetKey, 19> kPresetKeys{{
     {"model.layers", &Model::layers},
     {"model.hidden", &Model::hidden},
     {"model.heads", &Model::heads},
@@ -40,11 +43,35 @@ constexpr std::array<PresetKey, 15> kPresetKeys{{
     {"model.qkv-bias", &Model::qkv_bias},
     {"model.output-bias", &Model::output_bias},
     {"model.mlp-bias", &Model::mlp_bias},
+    {"model.full-attention-every", &Model::full_attention_every},
+    {"model.rotary-fraction", &Model::rotary_fraction},
+    {"model.attention-softcap", &Model::attention_softcap},
+    {"model.final-softcap", &Model::final_softcap},
+}};
+
+/// Keys of routed experts and of latent attention: counts in a member of their own.
+struct NestedKey {
+    std::string_view key;
+    std::int64_t& (*member)(Model&);
+};
+constexpr std::array<NestedKey, 11> kNestedKeys{{
+    {"experts.count", [](Model& m) -> std::int64_t& { return m.experts.count; }},
+    {"experts.per-token", [](Model& m) -> std::int64_t& { return m.experts.per_token; }},
+    {"experts.feed-forward", [](Model& m) -> std::int64_t& { return m.experts.feed_forward; }},
+    {"experts.shared", [](Model& m) -> std::int64_t& { return m.experts.shared; }},
+    {"experts.first-dense", [](Model& m) -> std::int64_t& { return m.experts.first_dense; }},
+    {"experts.every", [](Model& m) -> std::int64_t& { return m.experts.every; }},
+    {"latent.kv-rank", [](Model& m) -> std::int64_t& { return m.latent.kv_rank; }},
+    {"latent.query-rank", [](Model& m) -> std::int64_t& { return m.latent.query_rank; }},
+    {"latent.rotary-dim", [](Model& m) -> std::int64_t& { return m.latent.rotary_dim; }},
+    {"latent.plain-dim", [](Model& m) -> std::int64_t& { return m.latent.plain_dim; }},
+    {"latent.value-dim", [](Model& m) -> std::int64_t& { return m.latent.value_dim; }},
 }};
 
 std::vector<std::string> preset_keys() {
     std::vector<std::string> keys{"model.family", "model.rotary-scaling"};
     for (const PresetKey& key : kPresetKeys) keys.emplace_back(key.key);
+    for (const NestedKey& key : kNestedKeys) keys.emplace_back(key.key);
     return keys;
 }
 
@@ -68,10 +95,12 @@ bool assign(Model& model, const PresetKey& key, const std::string& text) {
 
 void apply_entry(LoadedModel& loaded, const IniFile& file, const IniEntry& entry) {
     if (entry.key == "model.family") {
-        if (entry.value != "gpt2" && entry.value != "llama") {
-            throw ConfigError(fmt::format("{}: family '{}' is not one of gpt2, llama", file.place(entry), entry.value));
+        if (!model::set_family(loaded.model, entry.value)) {
+            const auto names = model::family_names();
+            const std::vector<std::string> known(names.begin(), names.end());
+            throw ConfigError(fmt::format("{}: family '{}' is not one of {}{}", file.place(entry), entry.value, fmt::join(known, ", "),
+                                          did_you_mean(entry.value, known)));
         }
-        loaded.model.family = entry.value == "gpt2" ? model::Family::gpt2 : model::Family::llama;
         return;
     }
     if (entry.key == "model.rotary-scaling") {
@@ -85,6 +114,13 @@ void apply_entry(LoadedModel& loaded, const IniFile& file, const IniEntry& entry
             throw ConfigError(fmt::format("{}: '{}' is no value of {}", file.place(entry), entry.value, entry.key));
         return;
     }
+    for (const NestedKey& key : kNestedKeys) {
+        if (key.key != entry.key) continue;
+        const auto value = parse_integer(entry.value);
+        if (!value || *value < 0) throw ConfigError(fmt::format("{}: '{}' is no value of {}", file.place(entry), entry.value, entry.key));
+        key.member(loaded.model) = *value;
+        return;
+    }
     const auto keys = preset_keys();
     throw ConfigError(fmt::format("{}: unknown key '{}'{}", file.place(entry), entry.key, did_you_mean(entry.key, keys)));
 }
@@ -94,6 +130,10 @@ LoadedModel read_preset(const fs::path& path, const std::string& origin) {
     loaded.origin = origin;
     loaded.model.name = path.stem().string();
     const IniFile file = read_ini(path);
+    if (is_coarse(file)) {
+        read_coarse(loaded, file);
+        return loaded;
+    }
     for (const IniEntry& entry : file.entries) apply_entry(loaded, file, entry);
     complete(loaded.model, path.string());
     return loaded;
@@ -130,6 +170,7 @@ void complete(Model& m, const std::string& place) {
         require(gpt2, "feed-forward is missing");
         m.feed_forward = 4 * m.hidden; // GPT-2's default
     }
+    if (m.latent.kv_rank > 0) m.head_dim = m.latent.plain_dim + m.latent.rotary_dim;
     if (m.head_dim == 0) {
         require(m.hidden % m.heads == 0,
                 fmt::format("{} hidden features do not divide into {} heads; head-dim is missing", m.hidden, m.heads));
@@ -144,6 +185,13 @@ void complete(Model& m, const std::string& place) {
     } else {
         require(m.head_dim % 2 == 0, fmt::format("rotary embedding needs an even head-dim, not {}", m.head_dim));
     }
+    const model::Experts& e = m.experts;
+    require(e.count == 0 || (e.per_token >= 1 && e.per_token <= e.count && e.feed_forward > 0 && e.every > 0),
+            fmt::format("{} experts need a feed-forward, a positive experts.every, and 1 to {} of them per token", e.count, e.count));
+    const model::LatentAttention& l = m.latent;
+    require(l.kv_rank == 0 || (l.rotary_dim > 0 && l.plain_dim > 0 && l.value_dim > 0), "latent attention needs rotary-dim, plain-dim and value-dim");
+    for (const std::int64_t size : {e.count, e.feed_forward, e.shared, l.kv_rank, l.query_rank, l.rotary_dim, l.plain_dim, l.value_dim})
+        require(size <= kMost, fmt::format("a size of {} is out of range (at most {})", size, kMost));
     m.real_vocabulary = m.vocabulary;
 }
 

@@ -22,7 +22,7 @@ struct LoadedModel {
 /// ConfigError for an unknown name (with the nearest), an unreadable or damaged file, or a model that zerosim cannot represent.
 [[nodiscard]] LoadedModel load_model(const std::string& name_or_path, const SearchPaths& paths);
 
-/// The text of a config.json of the gpt2, llama, mistral or qwen2 family; `place` names it in errors.
+/// The text of a config.json of one of model::family_names(); `place` names it in errors.
 /// Dropout rates of the file are not taken (`train.dropout` is the only one) and scaled rotary embeddings are not applied: notes
 /// say so.
 [[nodiscard]] LoadedModel import_huggingface(std::string_view text, const std::string& name, const std::string& place);

@@ -1,4 +1,4 @@
-#include "config/option_table.hpp"
+#include "config/option_rows.hpp"
 
 #include <boost/program_options/value_semantic.hpp>
 
@@ -11,71 +11,14 @@
 namespace zerosim::config {
 namespace {
 
-constexpr std::uint16_t bits(std::initializer_list<Command> commands) {
-    std::uint16_t all = 0;
-    for (const Command command : commands) all = static_cast<std::uint16_t>(all | static_cast<std::uint16_t>(command));
-    return all;
-}
-constexpr std::uint16_t kScenario = bits({Command::run, Command::simulate, Command::compare, Command::show});
-constexpr std::uint16_t kRun = bits({Command::run});
-constexpr std::uint16_t kLaunch = bits({Command::run, Command::collectives, Command::calibrate});
-
-/// Adds rows of one group; each call is one line of the table.
-class Table {
-public:
-    void group(std::string heading, std::uint16_t commands) {
-        heading_ = std::move(heading);
-        commands_ = commands;
-    }
-    Option& text(std::string key, std::string value, std::string help) {
-        return add(Kind::text, std::move(key), std::move(value), std::move(help));
-    }
-    Option& flag(std::string key, bool value, std::string help) {
-        return add(Kind::boolean, std::move(key), value ? "true" : "false", std::move(help));
-    }
-    Option& integer(std::string key, std::string value, double minimum, double maximum, std::string help) {
-        return range(add(Kind::integer, std::move(key), std::move(value), std::move(help)), minimum, maximum);
-    }
-    Option& real(std::string key, std::string value, double minimum, double maximum, std::string help) {
-        return range(add(Kind::real, std::move(key), std::move(value), std::move(help)), minimum, maximum);
-    }
-    Option& bytes(std::string key, std::string value, std::string help) {
-        return add(Kind::bytes, std::move(key), std::move(value), std::move(help));
-    }
-    Option& choice(std::string key, std::vector<std::string> choices, std::vector<std::string> planned, std::string help) {
-        Option& option = add(Kind::choice, std::move(key), choices.front(), std::move(help));
-        option.choices = std::move(choices);
-        option.planned = std::move(planned);
-        return option;
-    }
-    std::vector<Option> rows;
-
-private:
-    static Option& range(Option& option, double minimum, double maximum) {
-        option.minimum = minimum;
-        option.maximum = maximum;
-        return option;
-    }
-    Option& add(Kind kind, std::string key, std::string value, std::string help) {
-        Option option;
-        option.key = std::move(key);
-        option.group = heading_;
-        option.kind = kind;
-        option.default_value = std::move(value);
-        option.help = std::move(help);
-        option.commands = commands_;
-        return rows.emplace_back(std::move(option));
-    }
-    std::string heading_;
-    std::uint16_t commands_ = 0;
-};
-
 void model_and_cluster(Table& t) {
     t.group("Model", kScenario);
     t.text("model", "gpt-mini", "preset (zerosim list models), or the path of a preset or of a Hugging Face config.json");
     t.choice("model.implementation", {"torch", "huggingface", "megatron"}, {}, "whose modules a framework's planner models");
+    t.real("model.weight-density", "1", 1e-3, 1, "share of the elements of frozen matrices that sparse storage keeps; a mask of 1 bit an element beside them");
     t.integer("model.vocabulary-multiple", "1", 1, 1 << 20, "pad embedding and head to a multiple of this many rows");
-    t.choice("mode", {"train", "inference"}, {"inference"}, "what is run");
+    t.integer("model.layers", "", 1, 1e5, "blocks, in place of the model's own number").default_text = "the model's";
+    t.choice("mode", {"train", "inference"}, {}, "what is planned; inference: simulate and show only");
 
     t.group("Cluster", kScenario);
     t.text("cluster", "local", "preset (zerosim list clusters) or the path of one").commands = kScenario | kLaunch;
@@ -87,7 +30,7 @@ void model_and_cluster(Table& t) {
     Option& network = t.real("cluster.network-gigabits-per-node", "", 1e-3, 1e6, "network of a node, Gbit/s");
     network.default_text = "the cluster's";
     network.commands = kScenario | bits({Command::collectives});
-    t.choice("cluster.software", {"auto", "none", "torch-2.0", "torch-2.6", "torch-2.11"}, {},
+    t.choice("cluster.software", {"auto", "none", "torch-2.0", "torch-2.6", "torch-2.11", "torchtitan-2025"}, {},
              "whose kernels and host code run; auto: none for zerosim and on CPUs, torch-2.0 for fsdp, else the cluster's or torch-2.11");
     t.choice("cluster.communication", {"modelled", "free"}, {}, "free: collectives take no time");
     t.choice("collective.order", {"rank", "library"}, {"library"}, "rank: sums in rank order, the same bits at every run");
@@ -97,26 +40,6 @@ void model_and_cluster(Table& t) {
         .commands = kRun;
     t.integer("compute-threads", "0", 0, 4096, "threads of a rank's kernels; 0: the cores it may use, shared by the node's ranks")
         .commands = kScenario | bits({Command::calibrate});
-}
-
-void strategy(Table& t) {
-    t.group("Strategy", kScenario);
-    t.choice("strategy.system", {"zerosim", "ddp", "fsdp", "fsdp2", "deepspeed", "megatron"}, {}, "whose schedule is planned");
-    t.integer("strategy.zero-stage", "0", 0, 3, "0: all replicated; 1: optimizer, 2: and gradients, 3: and parameters sharded");
-    t.integer("strategy.shard-group", "", 1, 1e7, "ranks that share one copy of the shards").default_text = "world size";
-    t.real("strategy.bucket-cap-mib", "25", 1e-3, 1 << 20, "gradients are reduced in buckets of about this size (stages 0 to 2)");
-    t.integer("strategy.prefetch-depth", "1", 0, 64, "units gathered ahead of the one computing (stage 3)");
-    t.flag("strategy.overlap-communication", true, "false: collectives run on the compute stream");
-    t.flag("strategy.reuse-gathered", false, "save the gathers that the last use of a unit makes unnecessary (stage 3)");
-    t.choice("strategy.arena", {"planned", "caching"}, {},
-             "planned: offsets in one arena per pool, fixed ahead; caching: allocated as used")
-        .commands = kRun | bits({Command::show});
-    t.choice("strategy.offload-parameters", {"none", "cpu", "nvme"}, {"nvme"}, "where parameter shards lie (fsdp2: both)");
-    t.choice("strategy.offload-optimizer", {"none", "cpu", "nvme"}, {"nvme"}, "where optimizer states lie (fsdp2: both)");
-    t.flag("strategy.gradient-as-bucket-view", false, "gradients are views of the buckets (ddp)");
-    for (const char* axis : {"tensor", "pipeline", "context", "expert", "sequence"}) {
-        t.integer(std::string("parallel.") + axis, "1", 1, 1e5, "ranks of this axis; only 1 is built").built = false;
-    }
 }
 
 void training(Table& t) {
@@ -132,8 +55,9 @@ void training(Table& t) {
     Option& reduce = t.choice("train.reduce-precision", {"fp32", "bf16", "fp16"}, {}, "dtype in which gradients are reduced");
     reduce.default_value.clear();
     reduce.default_text = "by system; zerosim: the compute dtype";
-    t.choice("train.optimizer", {"adamw", "adamw-foreach", "sgd-momentum", "adamw-8bit"},
-             {"adamw-8bit"}, "adamw: fused; adamw-foreach, sgd-momentum: systems ddp and fsdp2");
+    t.choice("train.optimizer", {"adamw", "adamw-foreach", "sgd-momentum", "adamw-8bit", "adamw-8bit-paged", "adamw-paged"}, {},
+             "adamw: fused; -8bit, -paged: bitsandbytes' 8-bit states, states in unified memory; all but adamw: frameworks only");
+    t.flag("train.optimizer-in-backward", false, "each parameter is updated when its gradient is ready (ddp with one rank, strategy.wrap false)");
     t.real("train.learning-rate", "1e-3", 0, 1e38, "learning rate");
     t.real("train.beta1", "0.9", 0, 1, "Adam's beta 1");
     t.real("train.beta2", "0.95", 0, 1, "Adam's beta 2");
@@ -143,20 +67,38 @@ void training(Table& t) {
     t.real("train.initial-loss-scale", "65536", 1, 4294967296.0, "loss scale of fp16-mixed at the first step");
     t.text("train.recompute", "none", "none | full | every:K (blocks 0, K, 2K, ...) | selective (all but attention and every second product), computed again in backward");
     t.flag("train.recompute-early-stop", true, "recomputation ends at the last tensor that backward needs");
-    t.choice("train.attention", {"flash", "standard"}, {"standard"}, "flash: scores are never stored");
+    t.choice("train.attention", {"flash", "standard"}, {}, "flash: scores are never stored; standard: by separate products (ddp, fsdp2, deepspeed, fsdp)");
     t.flag("train.compile", false, "torch.compile of each block (ddp, fsdp2)");
-    t.real("train.dropout", "0", 0, 0.999, "probability to drop, after embedding, attention and feed-forward");
+    t.real("train.dropout", "0", 0, 0.999, "probability to drop, after embedding, attention and feed-forward, or where the modules have it");
     t.integer("train.seed", "0", 0, 9e18, "of weights and dropout");
-    t.integer("train.lora-rank", "0", 0, 65536, "rank of LoRA adapters, all else frozen (ddp, fsdp2); 0: none");
-    t.text("train.lora-targets", "q,k,v,o", "linear layers of a block that get adapters");
     t.text("train.data", "", "a file (bytes are tokens), a folder of .md files, or 'chain'").default_text = "zerosim's own docs";
     t.choice("train.init", {"normal", "hash"}, {}, "initial weights; hash: those of the reference trajectories");
+}
+
+/// Adapters, quantized weights and what else saves memory in the frameworks' systems.
+void techniques(Table& t) {
+    t.group("Memory techniques", kScenario);
+    t.integer("train.lora-rank", "0", 0, 65536, "rank of LoRA adapters, all else frozen (ddp, fsdp2); 0: none");
+    t.text("train.lora-targets", "q,k,v,o", "linear layers of a block that get adapters: q, k, v, o, gate, up, down, qkv (gpt2), or all");
+    t.real("train.lora-dropout", "0", 0, 0.999, "dropout of an adapter's input");
+    Option& adapters = t.choice("train.lora-precision", {"fp32", "bf16", "fp16"}, {}, "dtype of adapters");
+    adapters.default_value.clear();
+    adapters.default_text = "as train.precision";
+    Option& frozen = t.choice("train.frozen-precision", {"fp32", "bf16", "fp16"}, {}, "dtype of frozen parameters that are not quantized");
+    frozen.default_value.clear();
+    frozen.default_text = "as train.precision";
+    t.flag("train.lora-embeddings", false, "embedding and head are trained too, as copies (PEFT's modules_to_save)");
+    t.choice("train.quantize-weights", {"none", "nf4", "nf4-double", "int8", "int4"}, {}, "frozen matrices of blocks: bitsandbytes' NF4 and LLM.int8, GPTQ's int4");
+    t.choice("train.offload-activations", {"none", "cpu"}, {}, "cpu: saved tensors go to pinned host memory and come back for backward");
+    t.integer("train.loss-chunks", "1", 1, 65536, "head, loss and their gradients in this many chunks of the tokens");
+    t.flag("train.fused-loss", false, "head and loss in one function that computes gradients in forward (Liger); megatron: gradients overwrite the logits");
 }
 
 void running(Table& t) {
     t.group("Run", kRun);
     t.integer("timeout-seconds", "120", 1, 1e7, "the watchdog: a collective that waits longer ends the job").commands =
         bits({Command::run, Command::collectives});
+    t.flag("share-device", false, "several ranks of a node may run on one GPU: slow, for tests");
     t.text("inject", "", "a fault, for tests and drills: rank:op:throw|hang|slow|exit").default_text = "none";
     t.flag("trace", true, "record when each op began and ended");
     t.flag("check-numerics", false, "look for NaN and infinity after every kernel");
@@ -177,11 +119,24 @@ void running(Table& t) {
     t.integer("repeats", "30", 1, 1e6, "timed repeats; the median is reported");
 
     t.group("Checks", kScenario);
-    t.flag("explain", false, "say where each figure comes from").commands =
-        bits({Command::run, Command::simulate, Command::compare});
+    t.flag("explain", false, "say who holds the peak's bytes, by which formula, and what would lower it: each change is planned").commands = bits({Command::run, Command::simulate});
+    t.flag("estimators", false, "print what DeepSpeed's and accelerate's own estimators would say beside").commands = bits({Command::run, Command::simulate});
+    t.text("max", "", "the largest value of this option that fits the device: train.micro-batch, train.sequence-length or model.layers").commands =
+        bits({Command::simulate});
+    t.text("min", "", "the smallest value of this option that fits the device: ranks").commands = bits({Command::simulate});
     t.text("fail-if", "", "exit code 1 if this holds, e.g. 'memory.peak_allocated_bytes > 80e9'").commands =
         bits({Command::run, Command::simulate});
+    t.flag("sensitivity", false, "print what the step would gain from 10 % more of each resource").commands = bits({Command::simulate});
     t.real("tolerance", "", 0, 1e9, "exit code 1 if figures differ relatively by more").commands = bits({Command::compare});
+
+    t.group("Sweep", bits({Command::sweep}));
+    Option& over = t.text("over", "", "KEY=VALUE,VALUE,... or KEY=FROM..TO (doubling); given twice: every pair");
+    over.default_text = "required";
+    over.repeatable = true;
+    t.flag("strong", false, "the global batch stays, whatever the ranks: micro-batches of a rank become fewer");
+    t.flag("weak", false, "the batch of a rank stays, and the global batch grows with the ranks");
+    t.integer("jobs", "0", 0, 4096, "points computed at the same time; 0: one for each core");
+    t.text("svg", "", "draw the curves into this file");
 
     t.group("Output",
             kScenario | bits({Command::collectives, Command::calibrate, Command::report, Command::list, Command::doctor}));
@@ -197,15 +152,22 @@ void running(Table& t) {
 std::vector<Option> make_table() {
     Table table;
     model_and_cluster(table);
-    strategy(table);
+    strategy_options(table);
+    allocator_options(table);
+    framework_files(table);
+    deepspeed_options(table);
     training(table);
+    techniques(table);
+    inference_options(table);
+    job_options(table);
     running(table);
     return std::move(table.rows);
 }
 
-constexpr std::array<std::pair<Command, std::string_view>, 9> kNames{{
+constexpr std::array<std::pair<Command, std::string_view>, 10> kNames{{
     {Command::run, "run"},
     {Command::simulate, "simulate"},
+    {Command::sweep, "sweep"},
     {Command::compare, "compare"},
     {Command::collectives, "collectives"},
     {Command::calibrate, "calibrate"},

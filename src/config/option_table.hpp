@@ -26,7 +26,8 @@ enum class Command : std::uint16_t {
     report = 32,
     list = 64,
     show = 128,
-    doctor = 256
+    doctor = 256,
+    sweep = 512
 };
 [[nodiscard]] std::optional<Command> command_of(std::string_view name);
 [[nodiscard]] std::string_view name(Command command);
@@ -43,6 +44,7 @@ struct Option {
     std::vector<std::string> choices; // Kind::choice
     std::vector<std::string> planned; // values of the contract that are not built yet
     double minimum = 0, maximum = 0;  // Kind::integer, real
+    bool repeatable = false;          // on the command line; the values are joined by ';'
     bool built = true;                // false: any value but the default is of the contract and not built yet
     [[nodiscard]] bool accepted_by(Command command) const { return (commands & static_cast<std::uint16_t>(command)) != 0; }
     /// "ZEROSIM_TRAIN_MICRO_BATCH"

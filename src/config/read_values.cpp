@@ -1,6 +1,9 @@
 #include "base/error.hpp"
 #include "base/nearest.hpp"
+#include "config/accelerate_file.hpp"
+#include "config/deepspeed_file.hpp"
 #include "config/ini.hpp"
+#include "config/torchtitan_file.hpp"
 #include "config/values.hpp"
 
 #include <fmt/core.h>
@@ -113,11 +116,34 @@ void apply_environment(Reading& reading, const Request& request) {
     }
 }
 
+/// A DeepSpeed JSON, named by scenario file, environment or command line, the last of these that names one.
+void apply_deepspeed(Reading& reading, const Request& request, const CommandLine& line) {
+    std::string path = reading.values.text("deepspeed");
+    const auto variable = request.environment.find("ZEROSIM_DEEPSPEED");
+    if (variable != request.environment.end() && find_option("deepspeed")->accepted_by(request.command)) path = variable->second;
+    for (const Value& option : line.options)
+        if (option.key == "deepspeed") path = option.value;
+    if (path.empty()) return;
+    for (const Value& value : read_deepspeed_file(path).values) reading.values.set(value.key, value.value, value.origin);
+}
+
+/// Files of accelerate and torchtitan, likewise.
+void apply_framework_file(Reading& reading, const Request& request, const CommandLine& line, const std::string& key) {
+    std::string path = reading.values.text(key);
+    const Option& option = *find_option(key);
+    const auto variable = request.environment.find(option.environment_name());
+    if (variable != request.environment.end() && option.accepted_by(request.command)) path = variable->second;
+    for (const Value& given : line.options)
+        if (given.key == key) path = given.value;
+    if (path.empty()) return;
+    const FrameworkFile file = key == "accelerate" ? read_accelerate_file(path) : read_torchtitan_file(path);
+    for (const Value& value : file.values) reading.values.set(value.key, value.value, value.origin);
+}
+
 } // namespace
 
 CommandLine parse_command_line(Command command, const std::vector<std::string>& arguments) {
     CommandLine line;
-    std::set<std::string> seen;
     for (const po::option& option : parse_words(command, arguments)) {
         if (option.position_key != -1) {
             const std::string& word = option.value.front();
@@ -130,7 +156,12 @@ CommandLine parse_command_line(Command command, const std::vector<std::string>& 
         const bool next_word_is_option =
             option.original_tokens.size() > 1 && option.value.front().starts_with("--"); // Boost would take it
         if (next_word_is_option) throw ConfigError(fmt::format("command line: --{} needs a value", option.string_key));
-        if (!seen.insert(option.string_key).second)
+        const auto first = std::ranges::find(line.options, option.string_key, &Value::key);
+        if (first != line.options.end() && known->repeatable) {
+            first->value += ';' + option.value.front();
+            continue;
+        }
+        if (first != line.options.end())
             throw ConfigError(fmt::format("command line: --{} is given twice", option.string_key));
         line.options.push_back({option.string_key, option.value.front(), "command line"});
     }
@@ -141,7 +172,8 @@ Reading read_values(const Request& request, const std::vector<std::string>& scen
     Reading reading;
     CommandLine line = parse_command_line(request.command, request.arguments);
     const bool takes_scenario =
-        request.command == Command::run || request.command == Command::simulate || request.command == Command::show;
+        request.command == Command::run || request.command == Command::simulate || request.command == Command::show ||
+        request.command == Command::sweep;
     if (takes_scenario && !line.positionals.empty()) {
         if (line.positionals.size() > 1) {
             throw ConfigError(fmt::format("command line: one scenario file at most, '{}' is a second", line.positionals[1]));
@@ -149,6 +181,8 @@ Reading read_values(const Request& request, const std::vector<std::string>& scen
         apply_file(reading.values, scenario_path(line.positionals.front(), scenario_folders));
         line.positionals.clear();
     }
+    apply_deepspeed(reading, request, line);
+    for (const char* key : {"accelerate", "torchtitan"}) apply_framework_file(reading, request, line, key);
     apply_environment(reading, request);
     for (const Value& option : line.options) reading.values.set(option.key, option.value, option.origin);
     reading.positionals = std::move(line.positionals);

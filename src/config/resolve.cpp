@@ -1,9 +1,19 @@
 #include "config/resolve.hpp"
 
+#include "config/allocator_options.hpp"
+
 #include "base/error.hpp"
 #include "config/cluster_file.hpp"
+#include "config/accelerate_file.hpp"
+#include "config/deepspeed_file.hpp"
+#include "config/deepspeed_options.hpp"
+#include "config/job_options.hpp"
+#include "config/inference_options.hpp"
 #include "config/model_file.hpp"
+#include "config/torchtitan_file.hpp"
+#include "config/residual_file.hpp"
 #include "config/training_options.hpp"
+#include "strategy/check_model.hpp"
 
 #include <fmt/core.h>
 
@@ -28,23 +38,51 @@ LoadedModel model_of(Values& values, const SearchPaths& paths) {
         throw ConfigError(fmt::format("{}: {}", values.at("model").origin, error.what()));
     }
     model::Model& m = loaded.model;
+    if (values.text("strategy.system") == "megatron") values.set_default("model.implementation", "megatron", "from strategy.system megatron");
     m.implementation = implementation_of(values);
-    if (m.implementation != model::Implementation::torch && values.text("strategy.system") == "zerosim") {
+    if (values.given("model.layers")) m.layers = values.integer("model.layers");
+    values.set_default("model.layers", std::to_string(m.layers), loaded.origin);
+    if (m.implementation != model::Implementation::torch && values.text("strategy.system") == "zerosim" && values.text("mode") == "train") {
         values.refuse("model.implementation", "concerns the frameworks' planners; strategy.system zerosim has its own kernels");
     }
     const std::int64_t multiple = values.integer("model.vocabulary-multiple");
     m.vocabulary = (m.real_vocabulary + multiple - 1) / multiple * multiple;
+    m.weight_density = values.real("model.weight-density");
     values.set_default("train.sequence-length", std::to_string(m.positions), loaded.origin);
     if (values.integer("train.sequence-length") > m.positions) {
         values.refuse("train.sequence-length", fmt::format("is more than the {} positions of model {}", m.positions, m.name));
     }
-    if (m.sliding_window > 0 && values.integer("train.sequence-length") > m.sliding_window) {
-        values.refuse("train.sequence-length",
-                      fmt::format("is more than the attention window of {} ({} tokens); windowed attention is not "
-                                  "implemented yet",
-                                  m.name, m.sliding_window));
-    }
     return loaded;
+}
+
+/// What the modelled software does with a model that its user may not expect.
+void note_model(const strategy::Scenario& s, std::vector<std::string>& notes) {
+    if (!strategy::has_eager_modules(s)) return;
+    if (s.model.attention_softcap > 0 && !s.training.standard_attention)
+        notes.push_back(fmt::format("{}: its scores are soft-capped, which PyTorch's fused attention leaves out: train.attention standard has it", s.model.name));
+    const std::int64_t ranks = s.strategy.shard_group == 0 ? s.ranks : s.strategy.shard_group;
+    const bool padded = s.strategy.system == strategy::System::fsdp2 && s.model.implementation == model::Implementation::huggingface;
+    if (padded && s.model.experts.count > 0 && ranks > s.model.experts.count)
+        notes.push_back(fmt::format("{}: FSDP2 splits the stacked weights of {} experts along the experts, so that {} ranks gather them padded to {}; a smaller "
+                                    "strategy.shard-group, or model.implementation torch (torchtitan's sharding), does not",
+                                    s.model.name, s.model.experts.count, ranks, ranks));
+}
+
+/// Windows, and families that no device has kernels for.
+void check_family(Command command, const Values& values, const strategy::Scenario& s) {
+    const model::Model& m = s.model;
+    if (m.sliding_window > 0 && s.training.sequence_length > m.sliding_window && !strategy::has_eager_modules(s) && !s.inference.enabled) {
+        values.refuse("train.sequence-length",
+                      fmt::format("is more than the attention window of {} ({} tokens); windowed attention is not implemented yet for strategy.system {}",
+                                  m.name, m.sliding_window, values.text("strategy.system")));
+    }
+    if (command != Command::run) return;
+    if (const std::string why = strategy::planned_only(s); !why.empty())
+        values.refuse("model", fmt::format("can be simulated, not run: {}, for which zerosim has no kernels", why));
+    if (s.strategy.system == strategy::System::deepspeed && s.training.precision == strategy::Precision::fp16_mixed)
+        values.refuse("train.precision", "can be simulated, not run with strategy.system deepspeed: its loss scaling is not planned");
+    if (s.strategy.system == strategy::System::deepspeed && !s.strategy.deepspeed.multi_rank_allreduce)
+        values.refuse("strategy.multi-rank-bucket-allreduce", "can be simulated, not run: a reduction to one rank is simulated as a reduce-scatter");
 }
 
 cluster::Cluster cluster_of(Values& values, const SearchPaths& paths) {
@@ -74,12 +112,17 @@ cluster::Software software_of(Values& values, const cluster::Cluster& cluster) {
         const bool torchtitan = system == "fsdp2" && values.text("train.precision") == "fp8-mixed";
         const std::string newest = torchtitan ? "torch-2.6" : "torch-2.11";
         const std::string published = cluster.published_software.empty() ? newest : cluster.published_software;
-        const bool own = cluster.device.is_cpu || system == "zerosim";
-        values.set("cluster.software", own ? "none" : system == "fsdp" ? "torch-2.0" : published, "from strategy.system " + system);
+        // A paged server replays graphs of fused kernels; transformers' modules are issued one by one.
+        const bool eager_inference = values.text("mode") == "inference" && values.text("inference.cache") == "contiguous";
+        const bool llm_foundry = system == "fsdp" && values.text("accelerate").empty(); // accelerate's jobs run today's PyTorch
+        const bool own = cluster.device.is_cpu || (system == "zerosim" && !eager_inference);
+        values.set("cluster.software", own ? "none" : llm_foundry ? "torch-2.0" : published, "from strategy.system " + system);
     }
     const std::string& name = values.text("cluster.software");
     cluster::Software software = name == "none" ? cluster::Software{} : cluster::software(name);
     software.compiled = values.boolean("train.compile");
+    // Known of FSDP's Python hooks; Megatron-LM starts a bucket's collective with one call.
+    if (values.text("strategy.system") == "megatron") software.issue.gather_forward = software.issue.gather_backward = software.issue.reduce = 0;
     return software;
 }
 
@@ -128,11 +171,15 @@ void check_shard_group(const Values& values, std::int64_t ranks) {
 kernel::Library library_of(Command command, const Values& values, const cluster::Cluster& cluster, const Machine& machine) {
     const std::string& device = values.text("device");
     if (command == Command::run) {
-        if (device == "cuda" && !machine.cuda) {
-            throw EnvironmentError(
-                fmt::format("{}: device 'cuda': there is no CUDA device, or this build has none", values.at("device").origin));
+        // The CUDA device has the kernels of the zerosim system, and one rank a process.
+        const bool runs = values.text("strategy.system") == "zerosim" && (machine.launched_ranks || values.integer("ranks") == 1);
+        if (device == "cuda") {
+            if (!machine.cuda) throw EnvironmentError(fmt::format("{}: device 'cuda': {}", values.at("device").origin, machine.no_cuda));
+            if (!runs)
+                values.refuse("device", values.text("strategy.system") != "zerosim" ? "runs the zerosim system; the frameworks' schedules run on the cpu"
+                                                                                   : "runs one rank a process: start the ranks with mpirun");
         }
-        return device == "cuda" || (device == "auto" && machine.cuda) ? kernel::Library::cuda : kernel::Library::host;
+        return device == "cuda" || (device == "auto" && machine.cuda && runs) ? kernel::Library::cuda : kernel::Library::host;
     }
     const bool host = cluster.device.is_cpu;
     if (device != "auto" && (device == "cpu") != host) {
@@ -153,6 +200,8 @@ void settle_shown(Values& values, const strategy::Scenario& scenario) {
     values.set_default("strategy.shard-group",
                        std::to_string(scenario.strategy.shard_group == 0 ? scenario.ranks : scenario.strategy.shard_group),
                        "world size");
+    if (scenario.strategy.system == strategy::System::deepspeed)
+        values.set_default("strategy.overlap-communication", scenario.strategy.overlap_communication ? "true" : "false", "from strategy.zero-stage");
     if (scenario.strategy.system == strategy::System::zerosim) {
         values.set_default("train.reduce-precision", std::string(name(strategy::compute_dtype(scenario.training.precision))),
                            "from train.precision");
@@ -165,10 +214,26 @@ bool concerns_scenario(const Option& option) {
            option.accepted_by(Command::show);
 }
 
+/// Keys of a framework's file that change nothing. One file describes a job.
+void list_unused(const Values& values, Resolved& resolved) {
+    std::string given;
+    for (const char* const key : {"deepspeed", "accelerate", "torchtitan"}) {
+        const std::string& path = values.text(key);
+        if (path.empty()) continue;
+        if (!given.empty()) values.refuse(key, "is a second description of the job beside --" + given);
+        given = key;
+        resolved.unused = given == "deepspeed"    ? read_deepspeed_file(path).unused
+                          : given == "accelerate" ? read_accelerate_file(path).unused
+                                                  : read_torchtitan_file(path).unused;
+        for (const std::string& unused : resolved.unused) resolved.notes.push_back(fmt::format("{}: {} has no effect here", path, unused));
+    }
+}
+
 } // namespace
 
 Resolved resolve(Command command, Values values, const SearchPaths& paths, const Machine& machine) {
     Resolved resolved;
+    check_mode(values);
     const std::int64_t ranks = ranks_of(values, machine);
     settle_batch(values, ranks);
     check_shard_group(values, ranks);
@@ -181,29 +246,45 @@ Resolved resolve(Command command, Values values, const SearchPaths& paths, const
     s.model = std::move(loaded.model);
     s.cluster = cluster_of(values, paths);
     s.cluster.software = software_of(values, s.cluster);
+    if (command != Command::run) s.cluster.variation = variation_of(values, s.cluster, ranks);   // a run varies by itself
+    s.cluster.reliability = reliability_of(values);
+    settle_deepspeed(values, s.model);
     s.strategy = strategy_of(values);
     s.training = training_of(values);
     s.ranks = ranks;
+    s.inference = inference_of(values);
+    if (s.inference.enabled && command == Command::run) values.refuse("mode", "inference is simulated only: zerosim has no kernels for it");
+    if (s.inference.enabled) {
+        s.training.micro_batch = s.inference.batch;
+        s.training.sequence_length = s.inference.prompt_tokens;
+    }
     s.collective_order = strategy::CollectiveOrder::rank;
+    s.allocator = allocator_of(values);
     s.library = library_of(command, values, s.cluster, machine);
     s.compute_threads = static_cast<int>(values.integer("compute-threads"));
     resolved.run = run_options_of(values);
     if (resolved.run.inject && resolved.run.inject->rank >= ranks)
         values.refuse("inject", fmt::format("names a rank beyond the {} ranks", ranks));
-    const bool framework = s.strategy.system == strategy::System::ddp || s.strategy.system == strategy::System::fsdp2;
-    if (command == Command::run && framework) values.refuse("strategy.system", "is simulated only so far: zerosim has no kernels for PyTorch's eager modules");
+    check_family(command, values, s);
+    resolved.residuals = residuals_of(s.cluster, s.training.fp8_products, paths);
     settle_shown(values, s);
     for (const Value& value : values.all()) {
         if (concerns_scenario(*find_option(value.key))) resolved.values.push_back(value);
     }
     resolved.notes = std::move(loaded.notes);
+    note_model(s, resolved.notes);
+    list_unused(values, resolved);
     return resolved;
 }
 
-Resolved resolve(const Request& request, const SearchPaths& paths, const Machine& machine) {
+Reading read_scenario(const Request& request, const SearchPaths& paths) {
     std::vector<std::string> folders;
     for (const auto& root : paths.configs) folders.push_back((root / "scenarios").string());
-    Reading reading = read_values(request, folders);
+    return read_values(request, folders);
+}
+
+Resolved resolve(const Request& request, const SearchPaths& paths, const Machine& machine) {
+    Reading reading = read_scenario(request, paths);
     Resolved resolved = resolve(request.command, std::move(reading.values), paths, machine);
     resolved.positionals = std::move(reading.positionals);
     resolved.warnings = std::move(reading.warnings);

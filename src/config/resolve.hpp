@@ -4,6 +4,7 @@
 // refused.
 #pragma once
 
+#include "cluster/residuals.hpp"
 #include "config/search_paths.hpp"
 #include "config/values.hpp"
 #include "strategy/scenario.hpp"
@@ -36,8 +37,11 @@ struct RunOptions {
     double timeout_seconds = 120;
     std::optional<Fault> inject;
     bool trace = true;
+    bool share_device = false;
     bool check_numerics = false;
-    bool explain = false;
+    bool explain = false, estimators = false;
+    bool sensitivity = false;
+    std::string maximize, minimize; // an option's key; "" = not asked
     std::string fail_if; // "" = nothing asked
     std::optional<double> tolerance;
     Format format = Format::table;
@@ -50,6 +54,7 @@ struct RunOptions {
 struct Machine {
     int cores = 1;                              // that this process may use
     bool cuda = false;                          // the build has a CUDA device and one is here
+    std::string no_cuda = "not looked for";     // why there is none
     std::optional<std::int64_t> launched_ranks; // MPI's world size, under a launcher
     std::optional<std::int64_t> local_ranks;    // of them on this node; default: all ranks
 };
@@ -60,11 +65,16 @@ struct Resolved {
     std::vector<Value> values; // every key of a scenario or a run, in the order of the table
     std::vector<std::string> positionals;
     std::vector<std::string> warnings; // unknown variables
+    std::optional<cluster::Residuals> residuals; // of the calibration, for the cluster at hand
     std::vector<std::string> notes;    // what a model file says and is not applied
+    std::vector<std::string> unused;   // keys of a DeepSpeed file that change nothing here
 };
 
 /// Throws ConfigError, naming origin, key, value and what would be right; EnvironmentError for a device that is not there.
 [[nodiscard]] Resolved resolve(const Request& request, const SearchPaths& paths, const Machine& machine);
+
+/// The first half: values as asked, nothing that follows from them. `--explain` and `--max` change one and resolve again.
+[[nodiscard]] Reading read_scenario(const Request& request, const SearchPaths& paths);
 
 /// The second half, for values made otherwise (`compare` of two strategies).
 [[nodiscard]] Resolved resolve(Command command, Values values, const SearchPaths& paths, const Machine& machine);

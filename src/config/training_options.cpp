@@ -2,8 +2,10 @@
 
 #include "base/error.hpp"
 #include "base/units.hpp"
+#include "config/deepspeed_options.hpp"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -34,9 +36,21 @@ constexpr std::array<std::pair<std::string_view, Precision>, 5> kPrecisions{{{"b
                                                                              {"fp16-mixed", Precision::fp16_mixed},
                                                                              {"bf16", Precision::bf16},
                                                                              {"fp32", Precision::fp32}}};
-constexpr std::array<std::pair<std::string_view, Optimizer>, 3> kOptimizers{
-    {{"adamw", Optimizer::adamw}, {"adamw-foreach", Optimizer::adamw_foreach}, {"sgd-momentum", Optimizer::sgd_momentum}}};
-constexpr std::array<std::pair<std::string_view, Placement>, 2> kPlacements{{{"none", Placement::device}, {"cpu", Placement::cpu}}};
+constexpr std::array<std::pair<std::string_view, Optimizer>, 6> kOptimizers{{{"adamw", Optimizer::adamw},
+                                                                             {"adamw-foreach", Optimizer::adamw_foreach},
+                                                                             {"sgd-momentum", Optimizer::sgd_momentum},
+                                                                             {"adamw-8bit", Optimizer::adamw_8bit},
+                                                                             {"adamw-8bit-paged", Optimizer::adamw_8bit_paged},
+                                                                             {"adamw-paged", Optimizer::adamw_paged}}};
+constexpr std::array<std::pair<std::string_view, Placement>, 3> kPlacements{
+    {{"none", Placement::device}, {"cpu", Placement::cpu}, {"nvme", Placement::nvme}}};
+constexpr std::array<std::pair<std::string_view, FsdpOptions::BackwardPrefetch>, 3> kBackwardPrefetches{
+    {{"pre", FsdpOptions::BackwardPrefetch::pre}, {"post", FsdpOptions::BackwardPrefetch::post}, {"none", FsdpOptions::BackwardPrefetch::none}}};
+constexpr std::array<std::pair<std::string_view, WeightFormat>, 5> kWeightFormats{{{"none", WeightFormat::full},
+                                                                                   {"nf4", WeightFormat::nf4},
+                                                                                   {"nf4-double", WeightFormat::nf4_double},
+                                                                                   {"int8", WeightFormat::int8},
+                                                                                   {"int4", WeightFormat::int4}}};
 constexpr std::array<std::pair<std::string_view, DeviceChoice>, 3> kDevices{
     {{"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}}};
 constexpr std::array<std::pair<std::string_view, Compute>, 2> kComputes{
@@ -70,8 +84,9 @@ void check_reduce_precision(const Values& values, Precision precision) {
     }
 }
 
-std::optional<DType> reduce_precision_of(const Values& values) {
-    const std::string& text = values.text("train.reduce-precision");
+/// Nothing where an optional dtype is not given.
+std::optional<DType> optional_dtype(const Values& values, const char* key) {
+    const std::string& text = values.text(key);
     if (text.empty()) return std::nullopt;
     return text == "fp32" ? DType::fp32 : text == "bf16" ? DType::bf16 : DType::fp16;
 }
@@ -86,8 +101,9 @@ std::vector<std::string> lora_targets_of(const Values& values) {
         begin = end + 1;
     }
     for (const std::string& target : targets) {
-        if (target != "q" && target != "k" && target != "v" && target != "o")
-            values.refuse("train.lora-targets", fmt::format("has '{}'; adapters exist for q, k, v and o", target));
+        static constexpr std::array<std::string_view, 14> kTargets{"q", "k", "v", "o", "gate", "up", "down", "qkv", "gate_up", "q_a", "q_b", "kv_a", "kv_b", "all"};
+        if (std::ranges::find(kTargets, target) == kTargets.end())
+            values.refuse("train.lora-targets", fmt::format("has '{}'; linear layers are {}", target, fmt::join(kTargets, ", ")));
     }
     return targets;
 }
@@ -99,12 +115,22 @@ void check_framework_options(const Values& values, System system) {
         if (!allowed && values.text(key) != default_value)
             values.refuse(key, fmt::format("is not implemented yet for strategy.system {}", values.text("strategy.system")));
     };
-    only(ddp || fsdp2, "train.optimizer", "adamw");
-    only(ddp || fsdp2, "train.compile", "false");
     only(ddp, "strategy.gradient-as-bucket-view", "false");
-    only(ddp || fsdp2, "train.lora-rank", "0");
-    only(fsdp2, "strategy.offload-parameters", "none");
-    only(fsdp2, "strategy.offload-optimizer", "none");
+    const bool framework = system != System::zerosim;   // which of them: strategy/check_techniques.cpp
+    only(framework, "train.optimizer", "adamw");
+    only(framework, "train.compile", "false");
+    only(framework, "train.lora-rank", "0");
+    only(framework, "train.loss-chunks", "1");
+    only(framework, "train.fused-loss", "false");
+    only(framework, "train.offload-activations", "none");
+    const bool fsdp = system == System::fsdp;
+    const bool deepspeed = system == System::deepspeed;
+    only(fsdp2 || fsdp || deepspeed, "strategy.offload-parameters", "none");
+    only(fsdp2 || fsdp || deepspeed, "strategy.offload-optimizer", "none");
+    only(ddp || !framework, "strategy.bucket-cap-mib", "25");
+    only(!deepspeed, "strategy.prefetch-depth", "1");
+    only(!deepspeed, "strategy.reuse-gathered", "false");
+    if (!deepspeed) refuse_deepspeed_options(values);
 }
 
 std::optional<Fault> fault_of(const Values& values) {
@@ -132,6 +158,16 @@ Strategy strategy_of(const Values& values) {
     s.overlap_communication = values.boolean("strategy.overlap-communication");
     s.reuse_gathered = values.boolean("strategy.reuse-gathered");
     s.gradient_as_bucket_view = values.boolean("strategy.gradient-as-bucket-view");
+    s.wrap = values.boolean("strategy.wrap");
+    s.fsdp.original_parameters = values.boolean("strategy.use-orig-params");
+    s.fsdp.limit_all_gathers = values.boolean("strategy.limit-all-gathers");
+    s.fsdp.forward_prefetch = values.boolean("strategy.forward-prefetch");
+    s.fsdp.backward_prefetch = pick(values, "strategy.backward-prefetch", kBackwardPrefetches);
+    if (!values.text("strategy.sync-each-batch").empty()) s.sync_each_batch = values.text("strategy.sync-each-batch") == "true";
+    if (!values.text("strategy.bucket-size").empty()) s.megatron.bucket_elements = values.integer("strategy.bucket-size");
+    s.megatron.fuse_gradient_accumulation = values.boolean("strategy.gradient-accumulation-fusion");
+    s.deepspeed = deepspeed_of(values);
+    if (s.system == System::deepspeed) s.overlap_communication = s.deepspeed.overlap.value_or(s.zero_stage == 3);
     s.parameters_at = pick(values, "strategy.offload-parameters", kPlacements);
     s.optimizer_at = pick(values, "strategy.offload-optimizer", kPlacements);
     return s;
@@ -145,7 +181,7 @@ Training training_of(const Values& values) {
     t.steps = values.integer("train.steps");
     t.precision = pick(values, "train.precision", kPrecisions);
     t.fp8_products = values.text("train.precision") == "fp8-mixed";
-    t.reduce_precision = reduce_precision_of(values);
+    t.reduce_precision = optional_dtype(values, "train.reduce-precision");
     t.optimizer = pick(values, "train.optimizer", kOptimizers);
     t.learning_rate = values.real("train.learning-rate");
     t.beta1 = values.real("train.beta1");
@@ -157,9 +193,19 @@ Training training_of(const Values& values) {
     t.recompute = recompute_of(values);
     t.recompute_early_stop = values.boolean("train.recompute-early-stop");
     t.dropout = values.real("train.dropout");
+    t.standard_attention = values.text("train.attention") == "standard";
     t.seed = static_cast<std::uint64_t>(values.integer("train.seed"));
     t.lora_rank = values.integer("train.lora-rank");
     t.lora_targets = lora_targets_of(values);
+    t.lora_dropout = values.real("train.lora-dropout");
+    t.lora_precision = optional_dtype(values, "train.lora-precision");
+    t.frozen_precision = optional_dtype(values, "train.frozen-precision");
+    t.lora_embeddings = values.boolean("train.lora-embeddings");
+    t.frozen_weights = pick(values, "train.quantize-weights", kWeightFormats);
+    t.optimizer_in_backward = values.boolean("train.optimizer-in-backward");
+    t.offload_activations = values.text("train.offload-activations") == "cpu";
+    t.loss_chunks = values.integer("train.loss-chunks");
+    t.fused_loss = values.boolean("train.fused-loss");
     t.compile = values.boolean("train.compile");
     t.data = values.text("train.data");
     t.init = values.text("train.init");
@@ -181,6 +227,11 @@ RunOptions run_options_of(const Values& values) {
     run.trace = values.boolean("trace");
     run.check_numerics = values.boolean("check-numerics");
     run.explain = values.boolean("explain");
+    run.share_device = values.boolean("share-device");
+    run.estimators = values.boolean("estimators");
+    run.sensitivity = values.boolean("sensitivity");
+    run.maximize = values.text("max");
+    run.minimize = values.text("min");
     run.fail_if = values.text("fail-if");
     if (!values.text("tolerance").empty()) run.tolerance = values.real("tolerance");
     run.format = format_of(values);

@@ -1,6 +1,9 @@
 #include "cost/attention_cost.hpp"
 
+#include "kernel/work.hpp"
+
 #include <algorithm>
+#include <cmath>
 
 namespace zerosim::cost {
 namespace {
@@ -10,7 +13,7 @@ namespace {
 constexpr double kFlash2Softmax = 40, kFlash2BackwardSoftmax = 100, kFlash2Ramp = 480;
 
 // Heads are computed in multiples of 64 (head 80 takes as long as 128: h200-kernels.jsonl).
-double padded_head(std::int32_t head_dim) { return static_cast<double>((head_dim + 63) / 64 * 64); }
+double padded_head(double head_dim) { return std::ceil(head_dim / 64) * 64; }
 
 /// Kernels around the backward product: o and d_o are read for their dot product, the fp32 accumulator of d_q is zeroed, and cast
 /// at the end: 7 passes over q in 2 bytes (flash-attention, csrc/flash_attn/src/flash_bwd_launch_template.h). FlashAttention-2's
@@ -35,10 +38,17 @@ double attention_seconds(const kernel::Attributes& attributes, bool backward, do
         softmax = flash2 ? kFlash2BackwardSoftmax : speed.backward_softmax_flops;
     }
     if (!software.attention_ramp) ramp = 0;
-    const double n = static_cast<double>(std::max(attributes.sequence, 1));
-    const double pairs = static_cast<double>(attributes.batch) * n * (n + 1) / 2 * static_cast<double>(attributes.heads);
-    const double head = speed.backward_efficiency > 0 ? padded_head(attributes.head_dim) : static_cast<double>(attributes.head_dim);
-    const double flops = pairs * ((backward ? 10 : 4) * head + softmax) * (1 + ramp / n);
+    const double n = static_cast<double>(std::max({attributes.sequence, attributes.keys, 1}));
+    // Products as counted (window, cached keys, widths of values), each head padded.
+    const kernel::Kernel which = backward ? kernel::Kernel::attention_backward : kernel::Kernel::attention_forward;
+    const double products_flops = kernel::work(which, attributes, DType::bf16).matrix_flops;
+    const double head_dim = static_cast<double>(attributes.head_dim);
+    const double value_dim = attributes.value_dim > 0 ? static_cast<double>(attributes.value_dim) : head_dim;
+    const auto per_pair = [backward](double head, double value) { return backward ? 6 * head + 4 * value : 2 * head + 2 * value; };
+    const double pairs = products_flops / per_pair(head_dim, value_dim);
+    const bool padded = speed.backward_efficiency > 0;
+    const double flops =
+        pairs * (per_pair(padded ? padded_head(head_dim) : head_dim, padded ? padded_head(value_dim) : value_dim) + softmax) * (1 + ramp / n);
     const double products = flops / (peak * efficiency * software.attention_factor);
     const bool own = !flash2 && speed.flash2_efficiency > 0;
     return backward && own ? products + backward_passes_seconds(attributes, device) : products;

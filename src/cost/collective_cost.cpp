@@ -1,12 +1,14 @@
 // GPU clusters with `collective.tuning`: what that library chooses, in the time it was measured to take (nccl_*).
 // Others by alpha-beta: a launch, a latency per step of the algorithm, and the bytes that cross the scarcest link.
 // GPU: ring, and for an all-reduce over several nodes the tree where it is faster, with the step counts of NCCL 2.30
-// (src/graph/tuning.cc, ncclTopoGetAlgoTime). CPU: what comm/ does: all-to-all, own sum in rank order, all-gather.
+// (src/graph/tuning.cc, ncclTopoGetAlgoTime). CPU: host_collectives.
 #include "base/error.hpp"
 #include "cost/collective_choice.hpp"
 #include "cost/cost.hpp"
+#include "cost/host_collectives.hpp"
 #include "cost/nccl_seconds.hpp"
 #include "cost/placement.hpp"
+#include "cost/uplinks.hpp"
 
 #include <fmt/core.h>
 
@@ -36,7 +38,8 @@ double rate_within(const Placement& place, const cluster::Cluster& cluster) {
 double ring_bytes_per_second(const Placement& place, const cluster::Cluster& cluster) {
     const double within = rate_within(place, cluster);
     if (place.nodes == 1) return within;
-    const double across = cluster.network.achieved_bytes_per_second() * static_cast<double>(place.per_node);
+    const double across = cluster.network.achieved_bytes_per_second() * static_cast<double>(place.per_node) *
+                          uplink_share(CollectiveKind::all_gather, place, cluster);
     return place.per_node == 1 ? across : std::min(within, across);
 }
 
@@ -55,18 +58,17 @@ double tree_all_reduce_seconds(double bytes, const Placement& place, const clust
     return cluster.collective_launch_seconds + latency + 2.0 * bytes / (efficiency * ring_bytes_per_second(place, cluster));
 }
 
-// Every rank sends 1/n of its message to every other: those of its own node over the node's links, the others over its share of
-// the network. A GPU starts all sends at once; MPI ranks pay a latency for each.
+// Every rank sends 1/n of its message to every other, all at once: those of its own node over the node's links, the others over its
+// share of the network.
 double all_to_all_seconds(double bytes, const Placement& place, const cluster::Cluster& cluster) {
     const double slice = bytes / static_cast<double>(place.ranks);
     const auto within = static_cast<double>(place.per_node - 1);
     const auto across = static_cast<double>(place.ranks - place.per_node);
-    const double messages_within = cluster.device.is_cpu ? within : std::min(within, 1.0);
-    const double messages_across = cluster.device.is_cpu ? across : std::min(across, 1.0);
     const double latency =
-        messages_within * cluster.intra_node.latency_seconds + messages_across * cluster.network.latency_seconds;
+        std::min(within, 1.0) * cluster.intra_node.latency_seconds + std::min(across, 1.0) * cluster.network.latency_seconds;
     const double transfer_within = within > 0 ? slice * within / rate_within(place, cluster) : 0.0;
-    const double transfer_across = across > 0 ? slice * across / cluster.network.achieved_bytes_per_second() : 0.0;
+    const double network = cluster.network.achieved_bytes_per_second() * uplink_share(CollectiveKind::all_to_all, place, cluster);
+    const double transfer_across = across > 0 ? slice * across / network : 0.0;
     return cluster.collective_launch_seconds + latency + std::max(transfer_within, transfer_across);
 }
 
@@ -88,37 +90,11 @@ Timed plain_gpu(CollectiveKind kind, double bytes, const Placement& place, const
 
 Timed gpu(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster) {
     if (cluster.fabric.tuning == cluster::CollectiveTuning::none) return plain_gpu(kind, bytes, place, cluster);
-    const NcclTopology topology = nccl_topology(place, cluster);
+    NcclTopology topology = nccl_topology(place, cluster);
+    topology.achieved_network *= uplink_share(kind, place, cluster); // NCCL does not know of it, and chooses as if all were free
     const NcclChoice choice = nccl_choice(kind, bytes, place, topology, cluster.fabric.network_ll128);
     return {{choice.algorithm, choice.protocol},
             nccl_seconds(choice, kind, bytes, place, topology, cluster, nccl_measured(topology))};
-}
-
-double summing_seconds(double bytes, const cluster::Cluster& cluster) {
-    return cluster.reduction_bytes_per_second > 0 ? bytes / cluster.reduction_bytes_per_second : 0.0;
-}
-
-/// All-reduces up to this many bytes of all ranks together are one all-gather, summed by every rank
-/// (MpiCommunicator::kGatheredBytes).
-constexpr double kGatheredBytes = 16 * 1024;
-
-double host_all_reduce_seconds(double bytes, const Placement& place, const cluster::Cluster& cluster) {
-    const double gathered = bytes * static_cast<double>(place.ranks);
-    if (gathered <= kGatheredBytes)
-        return ring_seconds(CollectiveKind::all_gather, gathered, place, cluster) + summing_seconds(gathered, cluster);
-    return all_to_all_seconds(bytes, place, cluster) + summing_seconds(bytes, cluster) +
-           ring_seconds(CollectiveKind::all_gather, bytes, place, cluster);
-}
-
-double host_seconds(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster) {
-    switch (kind) {
-        case CollectiveKind::all_reduce: return host_all_reduce_seconds(bytes, place, cluster);
-        case CollectiveKind::reduce_scatter: return all_to_all_seconds(bytes, place, cluster) + summing_seconds(bytes, cluster);
-        case CollectiveKind::all_to_all: return all_to_all_seconds(bytes, place, cluster);
-        case CollectiveKind::all_gather:
-        case CollectiveKind::broadcast: return ring_seconds(kind, bytes, place, cluster);
-    }
-    return 0.0;
 }
 
 void require_links(const Placement& place, const cluster::Cluster& cluster) {
@@ -145,15 +121,16 @@ double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::
     if (!cluster.device.is_cpu) return gpu(kind, bytes, placement, cluster).seconds;
     // One thread of a rank communicates: it never has more than a core, and less when ranks outnumber cores.
     const double share = std::min(1.0, cluster::cores_per_rank(cluster, world > 0 ? world : ranks * stride));
-    return host_seconds(kind, bytes, placement, cluster) / share;
+    return host_collective(kind, bytes, placement, cluster).seconds / share;
 }
 
 CollectiveChoice collective_choice(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
                                    const cluster::Cluster& cluster) {
-    if (cluster.device.is_cpu) return {Algorithm::exchange, Protocol::simple};
-    if (ranks <= 1) return {};
+    if (ranks <= 1) return cluster.device.is_cpu ? CollectiveChoice{Algorithm::exchange, Protocol::simple} : CollectiveChoice{};
     const Placement placement = place(ranks, stride, cluster);
     require_links(placement, cluster);
+    if (cluster.device.is_cpu)
+        return {host_collective(kind, static_cast<double>(message_bytes), placement, cluster).algorithm, Protocol::simple};
     return gpu(kind, static_cast<double>(message_bytes), placement, cluster).choice;
 }
 

@@ -56,7 +56,7 @@ double bytes_moved(Kernel kernel, const kernel::Attributes& a, DType type, const
         return software.loss_forward_bytes * logits;
     if (kernel == Kernel::cross_entropy_backward && narrow && software.loss_backward_bytes > 0)
         return software.loss_backward_bytes * logits;
-    if (kernel == Kernel::adamw && software.optimizer_bytes_per_parameter > 0)
+    if ((kernel == Kernel::adamw || kernel == Kernel::adamw_tensors) && software.optimizer_bytes_per_parameter > 0)
         return software.optimizer_bytes_per_parameter * static_cast<double>(a.tokens);
     return compulsory;
 }
@@ -67,7 +67,7 @@ bool aligned(std::int64_t columns, DType type) { return columns * size_of(type) 
 /// y[T,out] = x W^T; d_x[T,in] = d_y W; d_W[out,in] = d_y^T x. Rows of x, W, y have in, in, out columns.
 GemmShape shape_of(Kernel kernel, const kernel::Attributes& a, DType type) {
     const bool rows_aligned = aligned(a.in, type) && aligned(a.out, type);
-    if (kernel == Kernel::linear_forward) return {a.tokens, a.out, a.in, rows_aligned, false};
+    if (kernel == Kernel::linear_forward || kernel == Kernel::batched_product) return {a.tokens, a.out, a.in, rows_aligned, false};
     if (kernel == Kernel::linear_backward_input) return {a.tokens, a.in, a.out, rows_aligned, false};
     return {a.out, a.in, a.tokens, rows_aligned, true};
 }

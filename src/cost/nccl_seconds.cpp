@@ -67,6 +67,14 @@ double ring_across(const Task& t, Protocol protocol) {
 
 double tree_levels(const Task& t) { return static_cast<double>(std::bit_width(static_cast<std::uint64_t>(t.place.nodes)) - 1); }
 
+/// A chain of more devices than the fitted nodes have passes each chunk on as many times more before all of it is on its way:
+/// 512 KiB (an eighth of NCCL_BUFFSIZE, 4 MiB) at a channel's rate, and a step. One sweep knows it: 20 racks of GB200.
+double chain_fill_seconds(const Task& t, double channel_rate) {
+    constexpr double kChunkBytes = 512 * 1024, kFittedDevices = 8;
+    const double more = std::max(0.0, static_cast<double>(t.place.per_node) - kFittedDevices);
+    return 2 * more * (kChunkBytes / channel_rate + t.hop * t.within.simple_hop);
+}
+
 /// Up and down: chains within the nodes, a double binary tree over them.
 double tree_seconds(const Task& t, Protocol protocol) {
     const double hops = 2 * static_cast<double>(t.place.per_node - 1) * t.hop;
@@ -85,12 +93,17 @@ double tree_seconds(const Task& t, Protocol protocol) {
         case Protocol::simple: break;
     }
     const double fill = t.across.tree_ramp_us * kMicro + t.across.tree_ramp_network * t.network;
-    return hops + network + transfer + fill * ramp(t.bytes, t.across.tree_ramp_bytes);
+    const double filled = hops + network + fill * ramp(t.bytes, t.across.tree_ramp_bytes);
+    if (!t.topology.many_hosts || t.place.nodes == 1) return filled + transfer;
+    return filled + 2 * t.bytes / rate + chain_fill_seconds(t, rate / static_cast<double>(t.topology.channels));
 }
 
 double nvls_within(const Task& t) {
     const double rate = t.within.nvls_rate * t.topology.achieved_within;
-    return t.within.nvls_start_us * kMicro + t.within.nvls_ramp_us * kMicro * ramp(t.bytes, t.within.nvls_ramp_bytes) +
+    // Every device is a head with chunks of its own to fill: fitted with up to 8, and taken to grow with more (GB200, 72: docs/accuracy.md).
+    const double heads = std::max(1.0, t.ranks / 8);
+    return t.within.nvls_start_us * kMicro +
+           heads * t.within.nvls_ramp_us * kMicro * ramp(t.bytes, heads * t.within.nvls_ramp_bytes) +
            t.bytes / rate * (t.kind == all_reduce ? 1.0 : t.ranks / (t.ranks - 1)); // as the estimates go
 }
 
@@ -151,7 +164,10 @@ double nccl_seconds(const NcclChoice& choice, CollectiveKind kind, double bytes,
         case Algorithm::nvls: return t.launch + nvls_within(t);
         case Algorithm::nvls_tree: return t.launch + nvls_tree_seconds(t);
         case Algorithm::pairs: return t.launch + pairs_seconds(t);
-        case Algorithm::exchange: break;
+        case Algorithm::exchange:
+        case Algorithm::recursive:
+        case Algorithm::bruck:
+        case Algorithm::hierarchical: break;
     }
     return 0.0;
 }

@@ -15,6 +15,12 @@ constexpr double kGiga = 1e9;
 
 /// topo.h: an NVLink counts as 20.0 (SM70, SM80), 20.6 (SM90) and 40.1 (SM100) GB/s of the 25, 25, 25 and 50 of its datasheet.
 constexpr std::array<double, 4> kCountedOfNominal{20.0 / 25, 20.0 / 25, 20.6 / 25, 40.1 / 50};
+/// NVLink domains of more devices span hosts. Over several such domains NVLS is taken to be unused, and a channel to carry no more
+/// than this: 20 racks of GB200 reach a bus bandwidth of 434 GB/s with 16 channels, half of what NVLS would (coreweave/nccl-tests,
+/// NCCL 2.26; one sweep). NCCL counts 24 GB/s (tuning.cc, perChMaxTreeBw).
+constexpr std::int64_t kDevicesOfHost = 16;
+constexpr double kChannelOverDomains = 27.1e9, kCountedChannelOverDomains = 24e9;
+
 /// topo.h: PCI_BW is 12 GB/s for Gen3 x16 (15.75).
 constexpr double kCountedOfPcie = 12.0 / 15.75;
 
@@ -98,19 +104,27 @@ NcclTopology nccl_topology(const Placement& place, const cluster::Cluster& clust
     NcclTopology result;
     result.generation = static_cast<std::int64_t>(cluster.fabric.tuning) - static_cast<std::int64_t>(CollectiveTuning::nccl_volta);
     set_within(result, place, cluster);
+    result.many_hosts = result.nvlink && place.per_node > kDevicesOfHost;
     result.network = cluster.network.bytes_per_second;
     result.achieved_network = cluster.network.achieved_bytes_per_second();
     result.nvls = result.generation >= 2 && result.nvlink && cluster.fabric.wiring == Wiring::switched &&
-                  cluster.fabric.island_devices == 0 && place.per_node > 2;
+                  cluster.fabric.island_devices == 0 && place.per_node > 2 && !(result.many_hosts && place.nodes > 1);
     if (result.nvls) result.head = head_speed(result.generation, result.links, place.per_node);
     result.tree = result.ring;
     if (place.nodes == 1) return result;
     // A channel's ring leaves a node through one card. A tree over two nodes sends each byte once each way, a ring
     // 2 (n - 1) / n times.
-    const std::int64_t cards = std::min(place.per_node, std::max<std::int64_t>(result.channels, 1));
-    const double across = result.network * static_cast<double>(cards);
+    const double all_cards = cluster.fabric.cards > 0 ? static_cast<double>(cluster.fabric.cards) : static_cast<double>(cluster.devices_per_node);
+    const double cards = std::max(1.0, all_cards * static_cast<double>(place.per_node) / static_cast<double>(cluster.devices_per_node));
+    const double used = std::min(cards, static_cast<double>(std::max<std::int64_t>(result.channels, 1)));
+    const double across = result.network * static_cast<double>(place.per_node) * used / cards;
     result.tree = std::min(result.ring, across * (place.nodes == 2 ? 2.0 : 1.0));
     result.ring = std::min(result.ring, across);
+    if (result.many_hosts) {
+        const auto channels = static_cast<double>(result.channels);
+        result.ring = std::min(result.ring, channels * kCountedChannelOverDomains);
+        result.achieved_within = std::min(result.achieved_within, channels * kChannelOverDomains);
+    }
     return result;
 }
 

@@ -13,6 +13,7 @@ struct NcclTopology {
     bool nvlink = false;         // within a node; otherwise PCIe or the host's bridges
     bool bridged = false;        // over the host's bridges, between islands
     bool nvls = false;           // the switch adds and multicasts
+    bool many_hosts = false;     // an NVLink domain of several hosts (GB200 NVL72)
     std::int64_t channels = 0;
     double links = 0;            // of a device within the node, as NCCL counts them
     double ring = 0, tree = 0;   // all channels, as NCCL estimates them, over all nodes

@@ -126,7 +126,10 @@ double estimate(const Question& q, Algorithm algorithm, Protocol protocol) {
         case Algorithm::nvls_tree: return nvls_tree_seconds(q, protocol);
         case Algorithm::pat: return pat_seconds(q, protocol);
         case Algorithm::pairs:
-        case Algorithm::exchange: return kNever;
+        case Algorithm::exchange:
+        case Algorithm::recursive:
+        case Algorithm::bruck:
+        case Algorithm::hierarchical: return kNever;
     }
     return kNever;
 }
@@ -134,7 +137,8 @@ double estimate(const Question& q, Algorithm algorithm, Protocol protocol) {
 } // namespace
 
 std::string_view name(Algorithm algorithm) {
-    constexpr std::array<std::string_view, 7> names{"ring", "tree", "nvls", "nvls-tree", "pat", "pairs", "exchange"};
+    constexpr std::array<std::string_view, 10> names{"ring",  "tree",     "nvls",      "nvls-tree", "pat",
+                                                     "pairs", "exchange", "recursive", "bruck",     "hierarchical"};
     return names[static_cast<std::size_t>(algorithm)];
 }
 

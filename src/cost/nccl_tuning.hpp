@@ -10,8 +10,9 @@
 
 namespace zerosim::cost {
 
-/// `pairs`: all-to-all, a send and a receive for every peer; `exchange`: the host ranks' own (comm/).
-enum class Algorithm : std::uint8_t { ring, tree, nvls, nvls_tree, pat, pairs, exchange };
+/// `pairs`: all-to-all, a send and a receive for every peer; `exchange`: the host ranks' own (comm/);
+/// the last three: other algorithms of host ranks (host_collectives).
+enum class Algorithm : std::uint8_t { ring, tree, nvls, nvls_tree, pat, pairs, exchange, recursive, bruck, hierarchical };
 enum class Protocol : std::uint8_t { ll, ll128, simple };
 
 [[nodiscard]] std::string_view name(Algorithm algorithm);

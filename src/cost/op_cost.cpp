@@ -1,7 +1,11 @@
 #include "base/error.hpp"
 #include "cost/cost.hpp"
+#include "cost/host_cost.hpp"
+#include "cost/optimizer_cost.hpp"
+#include "cost/slowest_device.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace zerosim::cost {
 namespace {
@@ -18,7 +22,7 @@ double bytes_of(const Program& program, TensorId id) {
     return static_cast<double>(tensor.elements() * size_of(tensor.dtype));
 }
 
-bool on_device(const Program& program, TensorId id) { return program.storage(program.tensor(id).storage).space == Space::device; }
+Space space_of(const Program& program, TensorId id) { return program.storage(program.tensor(id).storage).space; }
 
 /// Activations and weights of a call share a dtype: its first floating-point operand's.
 DType compute_dtype(const Program& program, const Op& op) {
@@ -36,21 +40,26 @@ double memory_seconds(double bytes, const cluster::Cluster& cluster, double core
     return device.kernel_launch_seconds + bytes / (device.memory_bytes_per_second * efficiency * cores);
 }
 
-/// Source read, destination written (and read, when added into); between device and host the bytes cross the host link.
-double copy_seconds(const Program& program, const Op& op, const cluster::Cluster& cluster, double cores) {
-    double local = 0, crossing = 0;
+/// Source read, destination written (and read, when added into); what is not on the device crosses links that ranks share.
+double copy_seconds(const Program& program, const Op& op, const cluster::Cluster& cluster, double cores, std::int64_t ranks) {
+    constexpr std::size_t kSpaces = static_cast<std::size_t>(Space::nvme) + 1;
+    double local = 0;
+    std::array<double, kSpaces * kSpaces> crossing{};
+    const bool one_memory = cluster.host_link.achieved_bytes_per_second() <= 0;
     const auto operands = program.operands_of(op);
     for (std::size_t i = 0; i + 1 < operands.size(); i += 2) {
         const double source = bytes_of(program, operands[i]), destination = bytes_of(program, operands[i + 1]);
-        if (on_device(program, operands[i]) == on_device(program, operands[i + 1]))
+        const Space from = space_of(program, operands[i]), to = space_of(program, operands[i + 1]);
+        const bool drives = from == Space::nvme || to == Space::nvme;
+        if ((from == Space::device && to == Space::device) || (one_memory && !drives))
             local += source + destination * (op.accumulate ? 2 : 1);
         else
-            crossing += std::min(source, destination); // a cast happens on the wider side
+            crossing[static_cast<std::size_t>(from) * kSpaces + static_cast<std::size_t>(to)] += std::min(source, destination); // a cast happens on the wider side
     }
     double seconds = 0;
-    if (local > 0 || crossing == 0) seconds += memory_seconds(local, cluster, cores);
-    if (crossing > 0 && cluster.host_link.achieved_bytes_per_second() > 0)
-        seconds += cluster.host_link.latency_seconds + crossing / cluster.host_link.achieved_bytes_per_second();
+    for (std::size_t i = 0; i < crossing.size(); ++i)
+        if (crossing[i] > 0) seconds += crossing_seconds(crossing[i], static_cast<Space>(i / kSpaces), static_cast<Space>(i % kSpaces), cluster, ranks);
+    if (local > 0 || seconds == 0) seconds += memory_seconds(local, cluster, cores);
     return seconds;
 }
 
@@ -72,17 +81,17 @@ double write_seconds(const Program& program, const Op& op, const cluster::Cluste
 }
 
 /// Tokens come from host memory.
-double input_seconds(const Program& program, const Op& op, const cluster::Cluster& cluster, double cores) {
+double input_seconds(const Program& program, const Op& op, const cluster::Cluster& cluster, double cores, std::int64_t ranks) {
     double bytes = 0;
     for (const TensorId id : program.operands_of(op)) bytes += bytes_of(program, id);
     if (cluster.host_link.achieved_bytes_per_second() <= 0) return memory_seconds(bytes, cluster, cores);
-    return cluster.host_link.latency_seconds + bytes / cluster.host_link.achieved_bytes_per_second();
+    return crossing_seconds(bytes, Space::pinned, Space::device, cluster, ranks);
 }
 
 } // namespace
 
 double op_seconds(const schedule::Schedule& schedule, const Program& program, const Op& op, const cluster::Cluster& cluster) {
-    const double cores = cluster::cores_per_rank(cluster, schedule.ranks);
+    const double cores = cluster::cores_per_rank(cluster, schedule.ranks) / slowest_device_factor(cluster, schedule.ranks);
     switch (op.kind) {
         case OpKind::alloc:
         case OpKind::free:
@@ -90,12 +99,13 @@ double op_seconds(const schedule::Schedule& schedule, const Program& program, co
         case OpKind::mark: return 0.0;
         case OpKind::fill:
         case OpKind::initialize: return write_seconds(program, op, cluster, cores);
-        case OpKind::copy: return copy_seconds(program, op, cluster, cores);
-        case OpKind::input: return input_seconds(program, op, cluster, cores);
+        case OpKind::copy: return copy_seconds(program, op, cluster, cores, schedule.ranks);
+        case OpKind::input: return input_seconds(program, op, cluster, cores, schedule.ranks);
         case OpKind::compute:
             if (op.kernel == kernel::Kernel::elementwise) return elementwise_seconds(program, op, cluster, cores);
             [[fallthrough]];
         case OpKind::optimizer:
+            if (is_update_of_tensors(op, cluster)) return update_seconds(program, op, cluster, cores);
             return kernel_seconds(op.kernel, program.attributes_of(op), compute_dtype(program, op), cluster.device, cores,
                                   cluster.software);
         case OpKind::collective: {
@@ -104,7 +114,8 @@ double op_seconds(const schedule::Schedule& schedule, const Program& program, co
             return collective_seconds(collective.kind, schedule::message_bytes(program, collective), axis.size, axis.stride,
                                       cluster, schedule.ranks);
         }
-        case OpKind::host_compute: throw BugError("host_compute has no cost model: offloading to the host is not planned yet");
+        case OpKind::host_compute:
+            return host_compute_seconds(op.kernel, program.attributes_of(op), compute_dtype(program, op), cluster, schedule.ranks);
         case OpKind::count_: break;
     }
     throw BugError("op of an unknown kind");

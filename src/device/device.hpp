@@ -44,8 +44,9 @@ struct KernelCall {
     kernel::Kernel kernel{};
     const kernel::Attributes& attributes;
     std::span<const TensorView> operands;
-    std::span<const RangeSegment> range;   // squared_norm, adamw
+    std::span<const RangeSegment> range;   // squared_norm, optimizers
     KernelContext context;
+    std::span<const std::uint32_t> range_ends = {};   // multi-tensor kernels: end of group i's segments in `range`
 };
 
 class Device {

@@ -61,6 +61,9 @@ struct StepResult {
     int step = 0;
     double loss = 0, gradient_norm = 0, seconds = 0;
     bool skipped = false;                        // fp16: overflow, no update
+    // Programs that leave the loss to each rank (eager frameworks): `loss` is this rank's, and the norm is its part's (combine_steps).
+    bool local = false;
+    bool whole_gradient = false;                 // this rank's part is all of the gradient
 };
 
 struct ExecuteOptions {
@@ -71,7 +74,7 @@ struct ExecuteOptions {
     data::StepShape step_shape;                  // global batch and sequence length
     std::int64_t micro_batch = 1, gradient_accumulation = 1;
     std::optional<schedule::ArenaPlan> arena;    // planned offsets
-    std::vector<double> synthetic_seconds;       // by op; not empty = kernels take this long instead of computing
+    std::vector<double> synthetic_seconds;       // by op, program after program; not empty = kernels take this long instead of computing
     double timeout_seconds = 120;
     std::optional<Fault> fault;
     bool check_numerics = false;                 // every kernel's outputs are looked at
@@ -90,6 +93,9 @@ struct RankResult {
     std::int64_t peak_bytes = 0, end_bytes = 0;  // handed out by the device
     bool interrupted = false;
 };
+
+/// What the ranks observed alone, put together: losses are averaged, squared norms of parts added. Does nothing where rank 0 knows all.
+void combine_steps(std::vector<RankResult>& ranks);
 
 /// Throws RunError: what failed, with step and op in the text; peers have then been told. A loss that is not finite is
 /// the same on every rank: rank 0 speaks.

@@ -104,6 +104,7 @@ std::vector<RankResult> run_local(const schedule::Schedule& schedule, const Host
             });
     }
     first_error.rethrow();
+    combine_steps(results);
     return results;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "exec/numerics.hpp"
+#include "exec/runnable.hpp"
 #include "schedule/access.hpp"
 #include "schedule/dump.hpp"
 
@@ -28,9 +29,28 @@ constexpr std::size_t kMostTraceRows = 4'000'000;
 
 Interpreter::Interpreter(const schedule::Schedule& schedule, std::int64_t rank, RankResources resources, const ExecuteOptions& options, CommunicationThread& communication)
     : schedule_(schedule), program_(schedule.program_of(rank)), rank_(rank), resources_(resources), options_(options), communication_(communication),
-      memory_(schedule, program_, rank) {
+      memory_(schedule, program_, rank), last_posted_(program_.streams.size(), 0), observer_(schedule, program_, rank) {
     trace_.rank = rank;
     find_scalars();
+    find_completions();
+}
+
+/// A stream is first in, first out: an alloc or free on a communication stream is done when what was posted to the stream before it is.
+void Interpreter::find_completions() {
+    std::vector<std::size_t> posted(program_.streams.size(), 0);
+    completes_with_.reserve(program_.ops.size());
+    for (std::size_t i = 0; i < program_.ops.size(); ++i) {
+        const Op& op = program_.ops[i];
+        if (has_communication(op)) posted[op.stream.index()] = i + 1;
+        completes_with_.push_back(posted[op.stream.index()]);
+    }
+}
+
+bool Interpreter::wait_for(OpId op) {
+    const std::size_t with = completes_with_[op.index()];
+    if (with == 0) return false;
+    communication_.wait(with - 1);
+    return true;
 }
 
 /// The scalars a step reports are operands of the kernels that make them.
@@ -70,14 +90,20 @@ void Interpreter::run(schedule::Segment segment, int step) {
         if (time_) *time_ = {step, static_cast<std::uint32_t>(i), now_, now_, now_, -1};
         if (options_.fault) inject(i);
         execute(i, program_.ops[i]);
-        if (time_) time_->live_bytes = resources_.device.handed_out_bytes();
+        const std::int64_t live = resources_.device.handed_out_bytes() - host_bytes_;
+        device_peak_ = std::max(device_peak_, live);
+        if (time_) time_->live_bytes = live;
     }
     step_nanoseconds_ = nanoseconds() - start;
 }
 
 void Interpreter::execute(std::size_t index, const Op& op) {
-    const bool asynchronous = on_communication_stream(op);
-    if (op.kind == OpKind::host_wait || !asynchronous) wait_for_deps(op);
+    const bool computes = op.kind == OpKind::compute || op.kind == OpKind::optimizer || op.kind == OpKind::host_compute;
+    const bool asynchronous = on_communication_stream(op) && !computes;
+    if (op.kind == OpKind::host_wait || op.recorded || !asynchronous) wait_for_deps(op);
+    else if (!has_communication(op)) wait_for_other_streams(op);
+    // A kernel on a communication stream runs here, after what was posted to that stream.
+    if (computes && on_communication_stream(op) && last_posted_[op.stream.index()] > 0) communication_.wait(last_posted_[op.stream.index()] - 1);
     switch (op.kind) {
         case OpKind::alloc: allocate(op); break;
         case OpKind::free: release(op); break;
@@ -86,11 +112,11 @@ void Interpreter::execute(std::size_t index, const Op& op) {
         case OpKind::input: input(op); break;
         case OpKind::initialize: initialize(op); break;
         case OpKind::compute:
-        case OpKind::optimizer: options_.synthetic_seconds.empty() ? kernel(index, op) : synthetic(index, op); break;
+        case OpKind::optimizer:
+        case OpKind::host_compute: options_.synthetic_seconds.empty() ? kernel(index, op) : synthetic(index, op); break;
         case OpKind::collective: collective(index, op); break;
         case OpKind::host_wait:
         case OpKind::mark: break;
-        case OpKind::host_compute:
         case OpKind::count_: throw BugError(fmt::format("the executor has no {} yet", schedule::name(op.kind)));
     }
     const bool timed = op.kind != OpKind::alloc && op.kind != OpKind::free && !asynchronous;
@@ -103,18 +129,23 @@ void Interpreter::execute(std::size_t index, const Op& op) {
 void Interpreter::wait_for_deps(const Op& op) {
     bool waited = false;
     for (const OpId dep : program_.deps_of(op)) {
-        if (!has_communication(program_.op(dep))) continue;   // ran on this thread, so it is done
-        communication_.wait(dep.index());
-        waited = true;
+        waited = wait_for(dep) || waited;
     }
     if (waited && time_) time_->begin = now_ = nanoseconds();
     if (op.kind == OpKind::mark) communication_.check();
+}
+
+/// Of an op that the communication thread does not see: its stream's later tasks rely on what it waits for.
+void Interpreter::wait_for_other_streams(const Op& op) {
+    for (const OpId dep : program_.deps_of(op))
+        if (program_.op(dep).stream != op.stream) wait_for(dep);
 }
 
 void Interpreter::allocate(const Op& op) {
     const schedule::Storage& storage = program_.storage(op.storage);
     const std::int64_t offset = options_.arena ? options_.arena->offsets[op.storage.index()] : -1;
     memory_.bind(op.storage, resources_.device.allocate(storage.pool, storage.bytes, offset));
+    if (storage.space != schedule::Space::device) host_bytes_ += storage.bytes;
 }
 
 void Interpreter::release(const Op& op) {
@@ -122,43 +153,7 @@ void Interpreter::release(const Op& op) {
     // Work on the pool's stream may still use it; its memory is reused by that stream alone, later in its order.
     resources_.device.release(storage.pool, memory_.base(op.storage), storage.bytes);
     memory_.bind(op.storage, nullptr);
-}
-
-void Interpreter::input(const Op& op) {
-    const auto operands = program_.operands_of(op);
-    const device::TensorView tokens = memory_.view(operands[0]), targets = memory_.view(operands[1]);
-    tokens_.resize(static_cast<std::size_t>(tokens.elements()));
-    targets_.resize(tokens_.size());
-    // Rank r of N takes sequences [rB/N, (r+1)B/N), its micro-batches in order.
-    const std::int64_t first = (rank_ * options_.gradient_accumulation + op.tags.micro_batch) * options_.micro_batch;
-    resources_.tokens.fill_sequences(step_ - 1, first, options_.micro_batch, options_.step_shape, tokens_.data(), targets_.data());
-    resources_.device.upload(tokens_.data(), tokens.data, tokens.elements() * 4);
-    resources_.device.upload(targets_.data(), targets.data, targets.elements() * 4);
-}
-
-void Interpreter::initialize(const Op& op) {
-    for (const TensorId operand : program_.operands_of(op))
-        if (operand.valid()) fill_range(memory_.view(operand), op.range);
-}
-
-void Interpreter::fill_range(const device::TensorView& view, std::uint32_t range) {
-    constexpr std::int64_t kChunk = 1 << 16;
-    values_.resize(kChunk);
-    resources_.device.fill(view, 0);   // padding
-    const auto& layout = schedule_.layout(program_.ranges[range].layout);
-    const std::int64_t start = memory_.range_start(range);
-    for (const auto& segment : layout.segments) {
-        const std::int64_t from = std::max(start, segment.offset), to = std::min(start + view.elements(), segment.offset + segment.count);
-        for (std::int64_t at = from; at < to; at += kChunk) {
-            const std::int64_t count = std::min(kChunk, to - at);
-            const auto parameter = static_cast<std::size_t>(segment.parameter);
-            data::initial_values(options_.initial.scheme, options_.seed, parameter, options_.initial.starts[parameter], at - segment.offset, count, values_.data());
-            device::TensorView slice = view;
-            slice.data = static_cast<std::byte*>(view.data) + (at - start) * size_of(view.dtype);
-            slice.columns = slice.row_stride = count;
-            resources_.device.copy({values_.data(), 1, count, count, DType::fp32}, slice, false);
-        }
-    }
+    if (storage.space != schedule::Space::device) host_bytes_ -= storage.bytes;
 }
 
 void Interpreter::kernel(std::size_t index, const Op& op) {
@@ -169,14 +164,34 @@ void Interpreter::kernel(std::size_t index, const Op& op) {
     context.seed = options_.seed;
     context.step = step_;
     context.first_sample = (rank_ * options_.gradient_accumulation + std::max<std::int64_t>(op.tags.micro_batch, 0)) * options_.micro_batch;
-    resources_.device.launch({op.kernel, program_.attributes_of(op), views_, op.range == ~0u ? none : memory_.segments(op.range), context});
+    if (observer_.before(op, step_, views_) && time_) time_->begin = now_ = nanoseconds();   // looking is not the kernel's time
+    if (kernel::is_multi_tensor(op.kernel)) {
+        collect_ranges(op);
+        resources_.device.launch({op.kernel, program_.attributes_of(op), views_, segments_, context, segment_ends_});
+    } else {
+        resources_.device.launch({op.kernel, program_.attributes_of(op), views_, op.range == ~0u ? none : memory_.segments(op.range), context});
+    }
+    observer_.after(op, step_, views_);
     if (options_.check_numerics) check_outputs(schedule_, program_, memory_, OpId{index}, step_);
+}
+
+/// Group i of a multi-tensor kernel works on range i of the op's.
+void Interpreter::collect_ranges(const Op& op) {
+    segments_.clear();
+    segment_ends_.clear();
+    if (op.range == ~0u) return;
+    const std::size_t groups = op.operands_count / kernel::operands(op.kernel).size();
+    for (std::size_t i = 0; i < groups; ++i) {
+        const auto& parts = memory_.segments(op.range + static_cast<std::uint32_t>(i));
+        segments_.insert(segments_.end(), parts.begin(), parts.end());
+        segment_ends_.push_back(static_cast<std::uint32_t>(segments_.size()));
+    }
 }
 
 /// Takes the modelled time and touches the pages that the kernel would have written.
 void Interpreter::synthetic(std::size_t index, const Op& op) {
     constexpr std::int64_t kPage = 4096;
-    const std::int64_t until = nanoseconds() + static_cast<std::int64_t>(options_.synthetic_seconds[index] * 1e9);
+    const std::int64_t until = nanoseconds() + static_cast<std::int64_t>(options_.synthetic_seconds[first_op(schedule_, program_) + index] * 1e9);
     std::vector<schedule::OperandAccess> accesses;
     schedule::accesses(program_, op, accesses);
     for (const auto& access : accesses) {
@@ -192,16 +207,23 @@ void Interpreter::synthetic(std::size_t index, const Op& op) {
 void Interpreter::copy(std::size_t index, const Op& op) {
     const auto operands = program_.operands_of(op);
     if (on_communication_stream(op)) {
-        CommunicationTask task;
-        task.op = index;
-        task.is_fill = op.kind == OpKind::fill;
-        task.value = op.value;
-        task.accumulate = op.accumulate;
-        task.destination = memory_.view(operands[task.is_fill ? 0 : 1]);
-        if (!task.is_fill) task.source = memory_.view(operands[0]);
-        return post(task, op);
+        const bool fills = op.kind == OpKind::fill;
+        for (std::size_t i = 0; i < operands.size(); i += fills ? 1 : 2) {
+            CommunicationTask task;
+            task.op = index;
+            task.is_fill = fills;
+            task.value = op.value;
+            task.accumulate = op.accumulate;
+            task.destination = memory_.view(operands[fills ? i : i + 1]);
+            if (!fills) task.source = memory_.view(operands[i]);
+            post(task, op);
+        }
+        return;
     }
-    if (op.kind == OpKind::fill) return resources_.device.fill(memory_.view(operands[0]), op.value);
+    if (op.kind == OpKind::fill) {
+        for (const TensorId destination : operands) resources_.device.fill(memory_.view(destination), op.value);
+        return;
+    }
     for (std::size_t i = 0; i + 1 < operands.size(); i += 2) resources_.device.copy(memory_.view(operands[i]), memory_.view(operands[i + 1]), op.accumulate);
 }
 
@@ -222,9 +244,10 @@ void Interpreter::post(CommunicationTask task, const Op& op) {
     // Deps on this thread's own work are done; those on other communication streams are waited for here, which keeps the tasks simple
     // and costs nothing where a planner orders streams through the compute stream.
     for (const OpId dep : program_.deps_of(op))
-        if (has_communication(program_.op(dep)) && program_.op(dep).stream != op.stream) communication_.wait(dep.index());
+        if (program_.op(dep).stream != op.stream) wait_for(dep);
     task.stream = op.stream;
     task.time = time_;
+    last_posted_[op.stream.index()] = task.op + 1;
     communication_.post(task);
 }
 
@@ -250,6 +273,7 @@ StepResult Interpreter::step_result(int step) const {
     result.step = step;
     result.seconds = static_cast<double>(step_nanoseconds_) * 1e-9;
     if (!options_.synthetic_seconds.empty()) return result;
+    if (observer_.active()) return observer_.result(result);
     float skip = 0;
     if (loss_.valid()) resources_.device.download(memory_.view(loss_).data, &result.loss, sizeof(double));
     if (norm_.valid()) resources_.device.download(memory_.view(norm_).data, &result.gradient_norm, sizeof(double));

@@ -6,6 +6,7 @@
 #include "exec/communication_thread.hpp"
 #include "exec/execute.hpp"
 #include "exec/rank_memory.hpp"
+#include "exec/step_observer.hpp"
 
 #include <vector>
 
@@ -21,6 +22,8 @@ public:
     [[nodiscard]] StepResult step_result(int step) const;
     [[nodiscard]] trace::RankTrace take_trace();
     [[nodiscard]] const RankMemory& memory() const { return memory_; }
+    [[nodiscard]] std::int64_t device_peak_bytes() const { return device_peak_; }
+    [[nodiscard]] std::int64_t device_bytes() const { return resources_.device.handed_out_bytes() - host_bytes_; }
 
 private:
     void execute(std::size_t index, const schedule::Op& op);
@@ -28,15 +31,23 @@ private:
     void allocate(const schedule::Op& op);
     void release(const schedule::Op& op);
     void input(const schedule::Op& op);
+    void upload(const std::vector<std::int32_t>& values, const device::TensorView& to);
     void initialize(const schedule::Op& op);
     void fill_range(const device::TensorView& view, std::uint32_t range);
+    /// Elements [from, to) of a layout whose element `start` is the view's first; they may begin and end inside of rows.
+    void fill_transposed(const device::TensorView& view, const schedule::FlatLayout::Segment& segment, std::int64_t from, std::int64_t to, std::int64_t start);
     void kernel(std::size_t index, const schedule::Op& op);
+    void collect_ranges(const schedule::Op& op);
     void synthetic(std::size_t index, const schedule::Op& op);
     void copy(std::size_t index, const schedule::Op& op);
     void collective(std::size_t index, const schedule::Op& op);
     void post(CommunicationTask task, const schedule::Op& op);
     void inject(std::size_t index);
     void find_scalars();
+    void find_completions();
+    /// Blocks until an earlier op is done. False if it was done when issued.
+    bool wait_for(OpId op);
+    void wait_for_other_streams(const schedule::Op& op);
     [[nodiscard]] bool on_communication_stream(const schedule::Op& op) const;
     [[nodiscard]] bool has_communication(const schedule::Op& op) const;
 
@@ -54,6 +65,12 @@ private:
     std::vector<device::TensorView> views_;
     std::vector<std::int32_t> tokens_, targets_;
     std::vector<float> values_;
+    std::vector<device::RangeSegment> segments_; // of a multi-tensor kernel's groups
+    std::vector<std::uint32_t> segment_ends_;
+    std::vector<std::size_t> last_posted_;       // by stream: op + 1
+    std::vector<std::size_t> completes_with_;    // by op: op + 1 of the communication thread's that it is done with; 0 = done when issued
+    StepObserver observer_;
+    std::int64_t host_bytes_ = 0, device_peak_ = 0;   // handed out in host memory; most handed out in device memory
     TensorId loss_, norm_, skip_;
     std::int64_t step_nanoseconds_ = 0;
 };

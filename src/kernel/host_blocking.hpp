@@ -27,7 +27,7 @@ inline constexpr std::int64_t kQueryTile = 128, kKeyTile = 128;
     switch (kernel) {
         case Kernel::linear_forward: return {a.tokens, a.out, a.in};
         case Kernel::linear_backward_input: return {a.tokens, a.in, a.out};
-        case Kernel::linear_backward_weight: return {a.out, a.in, a.tokens};
+        case Kernel::linear_backward_weight: return a.input_major ? Product{a.in, a.out, a.tokens} : Product{a.out, a.in, a.tokens};
         default: return {};
     }
 }

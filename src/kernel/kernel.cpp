@@ -21,9 +21,9 @@ constexpr std::array kEmbeddingForward{in("tokens"), in("table"), opt_in("positi
 constexpr std::array kEmbeddingBackward{in("tokens"), in("d_out"), out("d_table"), opt_out("d_positions")};
 constexpr std::array kLayerNormForward{in("x"), in("weight"), in("bias"), out("y"), out("mean"), out("rstd")};
 constexpr std::array kLayerNormBackward{in("d_y"),  in("x"),    in("weight"),    in("mean"),
-                                        in("rstd"), out("d_x"), out("d_weight"), out("d_bias")};
+                                        in("rstd"), out("d_x"), opt_out("d_weight"), opt_out("d_bias")};
 constexpr std::array kRmsNormForward{in("x"), in("weight"), out("y"), out("rstd")};
-constexpr std::array kRmsNormBackward{in("d_y"), in("x"), in("weight"), in("rstd"), out("d_x"), out("d_weight")};
+constexpr std::array kRmsNormBackward{in("d_y"), in("x"), in("weight"), in("rstd"), out("d_x"), opt_out("d_weight")};
 constexpr std::array kLinearForward{in("x"), in("weight"), opt_in("bias"), kWorkspace, out("y")};
 constexpr std::array kLinearBackwardInput{in("d_y"), in("weight"), kWorkspace, out("d_x")};
 constexpr std::array kLinearBackwardWeight{in("d_y"), in("x"), kWorkspace, out("d_weight"), opt_out("d_bias")};
@@ -44,7 +44,12 @@ constexpr std::array kSquaredNorm{in("gradient"), in_out("norm_bins")};
 constexpr std::array kGradientScale{in("norm_bins"), opt_in("loss_scale"), in_out("step"),
                                     out("norm"),     out("factor"),        out("skip")};
 constexpr std::array kLossScaleUpdate{in("skip"), in_out("loss_scale"), in_out("good_steps")};
+constexpr std::array kBatchedProduct{in("a"), in("b"), out("out")};
 constexpr std::array kElementwise{opt_in("a"), opt_in("b"), opt_in("c"), out("out")};
+constexpr std::array kNormTensors{in("gradient"), out("norm")};
+constexpr std::array kScaleTensors{in_out("tensor"), in("factor")};
+constexpr std::array kAdamwTensors{in_out("parameter"), in_out("m"), in_out("v"), in("gradient"), opt_in_out("step")};
+constexpr std::array kSgdTensors{in_out("parameter"), in_out("momentum"), in("gradient")};
 constexpr std::array kAdamw{in_out("parameter"), opt_in_out("master"), in_out("m"), in_out("v"),
                             in("gradient"),      in("factor"),         in("skip"),  in("step")};
 
@@ -65,6 +70,7 @@ Entry entry(Kernel kernel) {
         case Kernel::linear_forward: return {"linear_forward", kLinearForward, KernelClass::gemm};
         case Kernel::linear_backward_input: return {"linear_backward_input", kLinearBackwardInput, KernelClass::gemm};
         case Kernel::linear_backward_weight: return {"linear_backward_weight", kLinearBackwardWeight, KernelClass::gemm};
+        case Kernel::batched_product: return {"batched_product", kBatchedProduct, KernelClass::gemm};
         case Kernel::attention_forward: return {"attention_forward", kAttentionForward, KernelClass::attention};
         case Kernel::attention_backward: return {"attention_backward", kAttentionBackward, KernelClass::attention};
         case Kernel::rotary_forward: return {"rotary_forward", kRotaryForward, KernelClass::elementwise};
@@ -81,6 +87,10 @@ Entry entry(Kernel kernel) {
         case Kernel::gradient_scale: return {"gradient_scale", kGradientScale, KernelClass::scalar};
         case Kernel::loss_scale_update: return {"loss_scale_update", kLossScaleUpdate, KernelClass::scalar};
         case Kernel::adamw: return {"adamw", kAdamw, KernelClass::optimizer};
+        case Kernel::norm_tensors: return {"norm_tensors", kNormTensors, KernelClass::optimizer};
+        case Kernel::scale_tensors: return {"scale_tensors", kScaleTensors, KernelClass::optimizer};
+        case Kernel::adamw_tensors: return {"adamw_tensors", kAdamwTensors, KernelClass::optimizer};
+        case Kernel::sgd_tensors: return {"sgd_tensors", kSgdTensors, KernelClass::optimizer};
         case Kernel::elementwise: return {"elementwise", kElementwise, KernelClass::elementwise};
         case Kernel::count_: break;
     }
@@ -106,10 +116,14 @@ std::string_view name(Kernel kernel) { return entry(kernel).name; }
 
 std::span<const OperandSpec> operands(Kernel kernel) { return entry(kernel).operands; }
 
+bool is_multi_tensor(Kernel kernel) {
+    return kernel == Kernel::norm_tensors || kernel == Kernel::scale_tensors || kernel == Kernel::adamw_tensors || kernel == Kernel::sgd_tensors;
+}
+
 Access access(Kernel kernel, std::size_t index, const Attributes& attributes) {
     const auto specs = operands(kernel);
-    check(index < specs.size(), "kernel::access: operand index out of range");
-    const OperandSpec& spec = specs[index];
+    check(index < specs.size() || is_multi_tensor(kernel), "kernel::access: operand index out of range");
+    const OperandSpec& spec = specs[index % specs.size()];
     return spec.access == Access::write && adds(kernel, spec.name, attributes) ? Access::read_write : spec.access;
 }
 

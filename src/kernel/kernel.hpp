@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/dtype.hpp"
+#include "kernel/eager_operation.hpp"
 
 #include <cstdint>
 #include <span>
@@ -19,12 +20,14 @@ enum class Kernel : std::uint8_t {
     embedding_backward,      // tokens[T], d_out[T,h] -> d_table[V,h], opt. d_positions[P,h]; accumulate applies to d_table only
                              //   when attributes.accumulate, to d_positions when attributes.accumulate_second
     layer_norm_forward,      // x[T,h], weight[h], bias[h] -> y[T,h], mean[T] f32, rstd[T] f32
-    layer_norm_backward,     // d_y, x, weight, mean, rstd -> d_x[T,h], d_weight[h], d_bias[h]; adds into d_x when accumulate_second
+    layer_norm_backward,     // d_y, x, weight, mean, rstd -> d_x[T,h], opt. d_weight[h], opt. d_bias[h]; adds into d_x when accumulate_second
     rms_norm_forward,        // x[T,h], weight[h] -> y[T,h], rstd[T] f32
-    rms_norm_backward,       // d_y, x, weight, rstd -> d_x[T,h], d_weight[h]; adds into d_x when accumulate_second
+    rms_norm_backward,       // d_y, x, weight, rstd -> d_x[T,h], opt. d_weight[h]; adds into d_x when accumulate_second
     linear_forward,          // x[T,in], weight[out,in], opt. bias[out], opt. workspace -> y[T,out]
     linear_backward_input,   // d_y[T,out], weight[out,in], opt. workspace -> d_x[T,in]; adds into d_x when accumulate_second
     linear_backward_weight,  // d_y[T,out], x[T,in], opt. workspace -> d_weight[out,in], opt. d_bias[out]
+    batched_product,         // a[batch * m, in], b[batch * n, in] (or grouped by rows) -> out: attributes.batch products of together
+                             //   attributes.tokens rows by in by out. For planning only
     attention_forward,       // q[T,a*d], k[T,k*d], v[T,k*d], opt. workspace -> out[T,a*d], log_sum_exp[T,a] f32. Causal, scaled by 1/sqrt(d)
     attention_backward,      // d_out, q, k, v, out, log_sum_exp, opt. workspace -> d_q, d_k, d_v
     rotary_forward,          // q[T,a*d], k[T,k*d] in place. Half-split convention
@@ -43,8 +46,13 @@ enum class Kernel : std::uint8_t {
     adamw,                   // parameter shard, opt. master f32, m, v (f32; bf16 in pure bf16), gradient shard, factor f32, skip f32, step f32.
                              //   With a master the update is the master's and the parameter its rounding; else the parameter's own.
                              //   Walks the flat layout's segments inside the shard; only `decays` segments are decayed.
-    elementwise,             // opt. a, opt. b, opt. c -> out[T,out]: an eager framework's kernel of attributes.in FLOPs an element.
-                             //   For planning only: no device runs it
+    elementwise,             // opt. a, opt. b, opt. c -> out[T,out]: an eager framework's kernel of attributes.in FLOPs an element,
+                             //   which computes attributes.operation
+    // Multi-tensor kernels of an eager framework: operands repeat, one group a tensor; group i's range is the op's range + i.
+    norm_tensors,            // (gradient, norm f32[1]) ...: the 2-norm of each
+    scale_tensors,           // (tensor, factor f32[1]) ...: in place
+    adamw_tensors,           // (parameter, m, v, gradient, opt. step f32[1]) ...: the step count is kept in `step`
+    sgd_tensors,             // (parameter, momentum, gradient) ...: torch.optim.SGD with momentum attributes.beta1
     count_
 };
 
@@ -59,6 +67,9 @@ struct Attributes {
     std::int64_t real_vocabulary = 0;    // without padding; padded logits are masked in the loss
     std::int32_t batch = 0, sequence = 0;
     std::int32_t heads = 0, kv_heads = 0, head_dim = 0;
+    std::int32_t value_dim = 0;          // attention: of values and outputs; 0 = head_dim
+    std::int32_t keys = 0;               // attention: cached keys of a sequence, all seen (decoding); 0 = causal among `sequence`
+    std::int32_t window = 0;             // attention: keys that a query sees at most; 0 = all before it
     float epsilon = 0;
     float rotary_base = 0;
     float dropout = 0;
@@ -69,6 +80,10 @@ struct Attributes {
     bool accumulate = false;             // add into the parameter gradients instead of overwriting them
     bool accumulate_second = false;      // see the kernel
     bool fp8 = false;                    // linear: both operands are cast to 8 bits and multiplied so
+    bool input_major = false;            // linear: the weight is [in, out] (Hugging Face's Conv1D)
+    EagerOperation operation = EagerOperation::unspecified;   // elementwise
+    float value = 0;                     // elementwise: see the operation
+    std::int32_t broadcast_rows = 0, broadcast_columns = 0;   // elementwise: shape of a smaller second operand; 0 = as large
     friend bool operator==(const Attributes&, const Attributes&) = default;
 };
 
@@ -82,6 +97,8 @@ struct OperandSpec {
 [[nodiscard]] std::string_view name(Kernel kernel);
 /// Operands in order. `accumulate` flags turn a write into a read_write: see `access`.
 [[nodiscard]] std::span<const OperandSpec> operands(Kernel kernel);
+/// Operands come in groups of operands(kernel), one a tensor.
+[[nodiscard]] bool is_multi_tensor(Kernel kernel);
 /// The access of operand `index` under these attributes.
 [[nodiscard]] Access access(Kernel kernel, std::size_t index, const Attributes& attributes);
 

@@ -3,6 +3,8 @@
 #include "base/error.hpp"
 #include "kernel/host_blocking.hpp"
 
+#include <algorithm>
+
 namespace zerosim::kernel {
 
 namespace {
@@ -14,15 +16,24 @@ constexpr double kFp32 = 4, kInt32 = 4, kFp64 = 8;
 struct Sizes {
     double tokens, in, out, vocabulary, element;
     double heads, kv_heads, head_dim;
-    double pairs; // (query, key) pairs of all sequences under the causal mask, for one head: n (n + 1) / 2 each
+    double value_dim;
+    double keys;  // rows of the key matrix, all sequences
+    double pairs; // (query, key) pairs of all sequences under the causal mask, for one head
 };
+
+/// One sequence: n (n + 1) / 2; with a window w of it, w (w + 1) / 2 + (n - w) w; with cached keys, all of them for each query.
+double pairs_of_one(const Attributes& a) {
+    const double n = a.sequence, w = a.window > 0 && a.window < a.sequence ? a.window : n;
+    if (a.keys > 0) return n * (a.window > 0 ? std::min(a.keys, a.window) : a.keys);
+    return w * (w + 1) / 2 + (n - w) * w;
+}
 
 Sizes sizes(const Attributes& a, DType type) {
     const auto real = [](auto value) { return static_cast<double>(value); };
-    const double n = real(a.sequence);
     return {real(a.tokens),     real(a.in),          real(a.out),
             real(a.vocabulary), real(size_of(type)), real(a.heads),
-            real(a.kv_heads),   real(a.head_dim),    real(a.batch) * n * (n + 1) / 2};
+            real(a.kv_heads),   real(a.head_dim),    real(a.value_dim > 0 ? a.value_dim : a.head_dim),
+            a.keys > 0 ? real(a.batch) * a.keys : real(a.tokens), real(a.batch) * pairs_of_one(a)};
 }
 
 /// A product of T x in x out: 2 FLOPs a multiply-add, each matrix once; `added` is the result's size when it is read too.
@@ -31,15 +42,22 @@ Work product(const Sizes& s, double added) {
     return {flops, flops, s.element * (s.tokens * s.in + s.in * s.out + s.tokens * s.out + added)};
 }
 
+/// `batch` products whose rows add up to `tokens`: each has a matrix in x out of its own, and one without rows is not read.
+Work batched_product(const Sizes& s, double batch) {
+    const double flops = 2 * s.tokens * s.in * s.out;
+    return {flops, flops, s.element * (s.tokens * s.in + std::min(batch, s.tokens) * s.in * s.out + s.tokens * s.out)};
+}
+
 /// Causal attention. Forward two products of 2 d FLOPs a pair (scores, output), backward five (scores again, d_v, d_p, d_q, d_k):
 /// Dao, FlashAttention-2 (2023), algorithms 1 and 2. Softmax: scale, maximum, subtract, exponential, sum; backward: scale,
 /// subtract, exponential, subtract, multiply, scale. log_sum_exp is fp32 [T, heads].
 Work attention(const Sizes& s, bool backward) {
-    const double matrix = (backward ? 10 : 4) * s.pairs * s.heads * s.head_dim;
+    // Forward one product of query width and one of value width, backward three and two.
+    const double matrix = (backward ? 6 * s.head_dim + 4 * s.value_dim : 2 * s.head_dim + 2 * s.value_dim) * s.pairs * s.heads;
     const double softmax = (backward ? 6 : 5) * s.pairs * s.heads;
-    const double query_size = s.tokens * s.heads * s.head_dim, key_size = s.tokens * s.kv_heads * s.head_dim;
     // Forward q, out, k, v; backward q, out, d_out, d_q and k, v, d_k, d_v.
-    const double elements = (backward ? 4 : 2) * query_size + (backward ? 4 : 2) * key_size;
+    const double widths = s.head_dim + s.value_dim;
+    const double elements = (backward ? 2 : 1) * widths * (s.tokens * s.heads + s.keys * s.kv_heads);
     return {matrix + softmax, matrix, s.element * elements + kFp32 * s.tokens * s.heads};
 }
 
@@ -86,6 +104,7 @@ Work work(Kernel kernel, const Attributes& attributes, DType type) {
         case Kernel::linear_forward: return product(s, 0);
         case Kernel::linear_backward_input: return product(s, attributes.accumulate_second ? s.tokens * s.in : 0);
         case Kernel::linear_backward_weight: return product(s, attributes.accumulate ? s.in * s.out : 0);
+        case Kernel::batched_product: return batched_product(s, attributes.batch);
         case Kernel::attention_forward: return attention(s, false);
         case Kernel::attention_backward: return attention(s, true);
         // A rotation of a pair is 4 multiplications and 2 additions.
@@ -107,7 +126,12 @@ Work work(Kernel kernel, const Attributes& attributes, DType type) {
         case Kernel::squared_norm: return {2 * s.tokens, 0, s.element * s.tokens + 2 * kFp64 * kNormBins};
         case Kernel::gradient_scale: return {kNormBins + 4, 0, kFp64 * (kNormBins + 1) + 5 * kFp32};
         case Kernel::loss_scale_update: return {3, 0, 5 * kFp32};
-        case Kernel::adamw: return adamw(s);
+        case Kernel::adamw:
+        case Kernel::adamw_tensors: return adamw(s);
+        // Momentum (Sutskever et al. 2013): decay 2, momentum 2, update 2; parameter and momentum read and written, gradient read.
+        case Kernel::sgd_tensors: return {6 * s.tokens, 0, s.element * 5 * s.tokens};
+        case Kernel::norm_tensors: return {2 * s.tokens, 0, s.element * s.tokens};
+        case Kernel::scale_tensors: return {s.tokens, 0, s.element * 2 * s.tokens};
         case Kernel::count_: break;
     }
     throw BugError("work: kernel " + std::to_string(static_cast<int>(kernel)) + " is none of the vocabulary");

@@ -64,8 +64,10 @@ std::string render_csv(std::span<const analysis::RunReport> reports) {
         sheet.begin_line();
         Json root = Json::parse(render_json(report));
         for (const char* list : {"training", "ranks"}) root.erase(list);
-        const Json collectives = root["communication"]["collectives"];
+        const Json collectives = root["communication"]["collectives"], parts = root["breakdown"];
         flatten(sheet, root, "");
+        for (const Json& part : parts)
+            sheet.set("breakdown." + part["group"].get<std::string>() + '.' + part["name"].get<std::string>() + ".seconds", part["seconds"].dump());
         for (Json row : collectives) {
             const std::string name = row["kind"].get<std::string>() + '.' + row["axis"].get<std::string>() + '.' + row["phase"].get<std::string>();
             for (const char* key : {"kind", "axis", "phase"}) row.erase(key);

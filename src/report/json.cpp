@@ -2,10 +2,15 @@
 
 #include "base/error.hpp"
 #include "base/units.hpp"
+#include "report/step_json.hpp"
+#include "report/explain_json.hpp"
+#include "report/inference_json.hpp"
+#include "report/job_json.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 namespace zerosim::report {
@@ -34,8 +39,24 @@ Json by_role(const schedule::RoleBytes& bytes) {
     return object;
 }
 
+Json allocator_json(const analysis::AllocatorReport& allocator, std::int64_t reserved, std::int64_t allocated) {
+    Json json{{"peak_active_bytes", allocator.peak_active},
+              {"requested_after_step_bytes", allocator.requested_after_step},
+              {"inactive_split_after_step_bytes", allocator.inactive_split},
+              {"peak_inactive_split_bytes", allocator.peak_inactive_split},
+              {"fragmentation_bytes", reserved - allocated},
+              {"alloc_retries", allocator.retries}};
+    if (const auto& shortage = allocator.out_of_memory)
+        json["out_of_memory"] = {{"requested_bytes", shortage->requested},
+                                 {"allocated_bytes", shortage->allocated},
+                                 {"reserved_bytes", shortage->reserved},
+                                 {"capacity_bytes", shortage->capacity},
+                                 {"largest_free_block_bytes", shortage->largest_free}};
+    return json;
+}
+
 Json memory_json(const analysis::MemoryReport& memory) {
-    return {{"peak_allocated_bytes", memory.peak_allocated},
+    Json json{{"peak_allocated_bytes", memory.peak_allocated},
             {"peak_reserved_bytes", memory.peak_reserved},
             {"init_peak_bytes", memory.init_peak},
             {"first_step_peak_bytes", memory.first_step_peak},
@@ -50,6 +71,8 @@ Json memory_json(const analysis::MemoryReport& memory) {
             {"communicator_bytes", memory.communicator},
             {"fits", memory.fits},
             {"host", {{"peak_bytes", memory.host_peak}, {"pinned_bytes", memory.host_pinned}}}};
+    if (memory.allocator) json["allocator"] = allocator_json(*memory.allocator, memory.peak_reserved, memory.peak_allocated);
+    return json;
 }
 
 Json time_json(const analysis::TimeReport& time) {
@@ -74,7 +97,10 @@ Json communication_json(const analysis::RunReport& report) {
                         {"sent_bytes", row.sent_bytes},
                         {"seconds", row.seconds},
                         {"algbw_bytes_per_second", row.algbw},
-                        {"busbw_bytes_per_second", row.busbw}});
+                        {"busbw_bytes_per_second", row.busbw},
+                        {"exposed_seconds", row.exposed},
+                        {"hidden_seconds", std::max(0.0, row.seconds - row.exposed)},
+                        {"waiting_seconds", row.waiting}});
     return {{"message_bytes_per_rank", report.message_bytes}, {"sent_bytes_per_rank", report.sent_bytes}, {"collectives", std::move(rows)}};
 }
 
@@ -123,6 +149,7 @@ std::string render_json(const analysis::RunReport& report) {
     root["communication"] = communication_json(report);
     root["throughput"] = {{"tokens_per_second_per_device", report.tokens_per_second_per_device},
                           {"model_flops_utilization", report.model_flops_utilization}};
+    add_step_json(root, report);
     if (report.training) root["training"] = training_json(*report.training);
     root["ranks"] = Json::array();
     for (const analysis::RankReport& rank : report.ranks)
@@ -130,6 +157,12 @@ std::string render_json(const analysis::RunReport& report) {
             {{"rank", rank.rank}, {"count", rank.count}, {"memory", memory_json(rank.memory)}, {"time", time_json(rank.time)}});
     if (report.formula) root["formula"] = formula_json(*report.formula);
     if (report.prediction) root["prediction"] = prediction_json(*report.prediction);
+    add_job_json(root, report);
+    add_inference_json(root, report);
+    if (report.coarse) root["model"]["coarse"] = true;
+    write_explanations(report, root);
+    if (!report.notes.empty()) root["notes"] = report.notes;
+    if (!report.unused.empty()) root["unused"] = report.unused;
     check_finite(root, "");
     return root.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

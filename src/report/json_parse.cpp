@@ -1,5 +1,9 @@
 #include "base/error.hpp"
+#include "report/explain_json.hpp"
+#include "report/inference_json.hpp"
+#include "report/job_json.hpp"
 #include "report/json.hpp"
+#include "report/step_json.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -62,6 +66,8 @@ analysis::CollectiveReport parse_collective(const Json& object) {
     object.at("seconds").get_to(row.seconds);
     object.at("algbw_bytes_per_second").get_to(row.algbw);
     object.at("busbw_bytes_per_second").get_to(row.busbw);
+    row.exposed = object.value("exposed_seconds", 0.0);
+    row.waiting = object.value("waiting_seconds", 0.0);
     return row;
 }
 
@@ -115,12 +121,17 @@ analysis::RunReport parse_report(const Json& root) {
     for (const Json& row : root.at("communication").at("collectives")) report.collectives.push_back(parse_collective(row));
     root.at("throughput").at("tokens_per_second_per_device").get_to(report.tokens_per_second_per_device);
     root.at("throughput").at("model_flops_utilization").get_to(report.model_flops_utilization);
+    parse_step_json(root, report);
     for (const Json& rank : root.at("ranks"))
         report.ranks.push_back({rank.at("rank").get<std::int64_t>(), rank.at("count").get<std::int64_t>(), parse_memory(rank.at("memory")),
                                 parse_time(rank.at("time"))});
     if (root.contains("training")) report.training = parse_training(root["training"]);
     if (root.contains("formula")) report.formula = parse_formula(root["formula"]);
     if (root.contains("prediction")) report.prediction = parse_prediction(root["prediction"]);
+    parse_job_json(root, report);
+    parse_inference_json(root, report);
+    report.coarse = root.at("model").value("coarse", false);
+    read_explanations(root, report);
     report.simulated = !report.training.has_value();   // only a run has trained
     return report;
 }

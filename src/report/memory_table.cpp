@@ -42,6 +42,17 @@ std::string handed_out_line(const analysis::PredictionReport& prediction, const 
                        prediction.largest_difference, format_count(prediction.compared_ops));
 }
 
+std::string allocator_lines(const analysis::AllocatorReport& allocator, const analysis::MemoryReport& memory) {
+    std::string text = fmt::format("  allocator (MiB): {} reserved, {} allocated, {} active with what other streams still used;\n"
+                                   "  {} in free parts of segments at most, {} after the step; {} retr{}\n",
+                                   mib(memory.peak_reserved), mib(memory.peak_allocated), mib(allocator.peak_active), mib(allocator.peak_inactive_split),
+                                   mib(allocator.inactive_split), allocator.retries, allocator.retries == 1 ? "y" : "ies");
+    if (const auto& shortage = allocator.out_of_memory)
+        text += fmt::format("  OUT OF MEMORY: {} MiB asked for with {} of {} MiB reserved, {} of them allocated; the largest free block of a segment in use has {}\n",
+                            mib(shortage->requested), mib(shortage->reserved), mib(shortage->capacity), mib(shortage->allocated), mib(shortage->largest_free));
+    return text;
+}
+
 }  // namespace
 
 std::string memory_section(const analysis::RunReport& report, Style style) {
@@ -57,9 +68,12 @@ std::string memory_section(const analysis::RunReport& report, Style style) {
     const std::int64_t used = memory.peak_reserved + memory.context + memory.communicator;
     text += fmt::format("  device: {} reserved", format_bytes(static_cast<double>(memory.peak_reserved)));
     if (memory.context != 0) text += " + " + format_bytes(static_cast<double>(memory.context)) + " context";
-    if (memory.communicator != 0) text += " + " + format_bytes(static_cast<double>(memory.communicator)) + " communicator";
+    if (memory.communicator != 0) text += " + " + format_bytes(static_cast<double>(memory.communicator)) + " communicators";
     if (used != memory.peak_reserved) text += " = " + format_bytes(static_cast<double>(used));
-    text += fmt::format(" of {}: {}\n", format_bytes(static_cast<double>(memory.device_total)), memory.fits ? "fits" : "DOES NOT FIT");
+    const double spare = static_cast<double>(memory.device_total - used);
+    text += fmt::format(" of {}: {}\n", format_bytes(static_cast<double>(memory.device_total)),
+                        memory.fits ? "fits, " + format_bytes(spare) + " to spare" : spare < 0 ? "DOES NOT FIT, " + format_bytes(-spare) + " too much" : "DOES NOT FIT");
+    if (memory.allocator) text += allocator_lines(*memory.allocator, memory);
     if (const analysis::RankReport* largest = report.largest_rank(); report.ranks.size() > 1 && largest != nullptr)
         text += fmt::format("  largest rank: {} with {} MiB at its peak\n", largest->rank, mib(largest->memory.peak_allocated));
     return text;

@@ -1,5 +1,6 @@
 #include "report/perfetto.hpp"
 
+#include "analysis/step_path.hpp"
 #include "report/gz_writer.hpp"
 #include "trace/matching.hpp"
 
@@ -12,7 +13,8 @@
 namespace zerosim::report {
 namespace {
 
-constexpr int kHostThread = 0;   // threads 1, 2, ... are the program's streams
+constexpr int kHostThread = 0;      // threads 1, 2, ... are the program's streams
+constexpr int kPathThread = 1000;   // beyond any program's streams
 
 std::string json_string(std::string_view text) {
     return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -30,6 +32,7 @@ public:
         out_.write("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n");
         for (const trace::RankTrace& rank : trace_.ranks) write_rank(rank);
         write_flows();
+        write_path();
         out_.write("\n]}\n");
         out_.close();
         return out_.bytes();
@@ -52,6 +55,7 @@ private:
     void write_rank(const trace::RankTrace& rank);
     void write_op(const trace::RankTrace& rank, const schedule::Program& program, const trace::OpTime& row);
     void write_flows();
+    void write_path();
 
     GzWriter out_;
     const schedule::Schedule& schedule_;
@@ -140,6 +144,22 @@ void EventWriter::write_flows() {
             event(fmt::format(R"({{"ph":"{}","name":"collective","cat":"collective","id":{},"pid":{},"tid":{},"ts":{}{}}})", phase, id,
                               rank->rank, op.stream.index() + 1, at(row->begin, *rank), phase == "f" ? R"(,"bp":"e")" : ""));
         }
+    }
+}
+
+/// A track of its own on each rank that the median step's critical path runs through.
+void EventWriter::write_path() {
+    std::vector<bool> named(trace_.ranks.size(), false);
+    for (const analysis::PathStretch& stretch : analysis::slowest_step_path(schedule_, trace_)) {
+        const std::int64_t rank = trace_.ranks[stretch.rank_index].rank;
+        if (!named[stretch.rank_index])
+            event(fmt::format(R"({{"ph":"M","name":"thread_name","pid":{},"tid":{},"args":{{"name":"critical path"}}}})", rank, kPathThread));
+        named[stretch.rank_index] = true;
+        const schedule::Program& program = schedule_.program_of(rank);
+        std::string text = stretch.op.valid() ? op_name(schedule_, program, program.op(stretch.op)) : "late start";
+        if (stretch.kind == analysis::PathStretch::Kind::host && stretch.op.valid()) text.insert(0, "host: ");
+        event(fmt::format(R"({{"ph":"X","name":{},"cat":"path","pid":{},"tid":{},"ts":{},"dur":{}}})", json_string(text), rank, kPathThread,
+                          micros(stretch.begin - origin_), micros(stretch.end - stretch.begin)));
     }
 }
 

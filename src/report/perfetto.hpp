@@ -1,4 +1,4 @@
-// A trace as Chrome trace JSON for ui.perfetto.dev: a process per rank, a thread per stream and for the host, memory counters,
+// A trace as Chrome trace JSON for ui.perfetto.dev: a process per rank, a thread per stream and for the host, the critical path, memory counters,
 // flows that join a collective over its ranks.
 // Called by cli/ for `--perfetto FILE`; written as a stream, gzipped when the name ends in .gz.
 // Does not align clocks (trace/clock.hpp) and does not choose ranks or steps beyond what the options say.

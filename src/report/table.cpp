@@ -2,6 +2,7 @@
 
 #include "base/units.hpp"
 #include "report/cells.hpp"
+#include "report/explain_table.hpp"
 
 namespace zerosim::report {
 
@@ -12,8 +13,10 @@ std::string title_line(const analysis::RunReport& report) {
     };
     add("model", "{}");
     title += "  |  " + format_count(report.parameters) + " parameters";
+    if (report.coarse) title += "  |  coarse: as good as its rules of activations";
     add("ranks", "{} rank(s)");
-    if (const std::string stage = report.value("strategy.zero-stage"); !stage.empty())
+    if (report.inference) add("inference.cache", "inference, {} cache");
+    else if (const std::string stage = report.value("strategy.zero-stage"); !stage.empty())
         title += "  |  " + fmt::format("{} ZeRO-{}", report.value("strategy.system"), stage);
     add("train.precision", "{}");
     add("cluster", "on {}");
@@ -24,10 +27,10 @@ std::string communication_section(const analysis::RunReport& report, Style style
     if (report.collectives.empty()) return heading("COMMUNICATION: none", style) + "\n";
     // Columns in nccl-tests' order; size and sent are of the whole step, not of one call.
     TextTable table({{"collective", "", true}, {"axis", "", true}, {"phase", "", true}, {"count", ""}, {"size", "(MiB)"}, {"sent", "(MiB)"},
-                     {"time", "(ms)"}, {"algbw", "(GB/s)"}, {"busbw", "(GB/s)"}});
+                     {"time", "(ms)"}, {"exposed", "(ms)"}, {"algbw", "(GB/s)"}, {"busbw", "(GB/s)"}});
     for (const analysis::CollectiveReport& row : report.collectives)
         table.add({row.kind, fmt::format("{} ({})", row.axis, row.ranks), row.phase, std::to_string(row.count), mib(row.message_bytes),
-                   mib(row.sent_bytes), milliseconds(row.seconds), gigabytes_per_second(row.algbw), gigabytes_per_second(row.busbw)});
+                   mib(row.sent_bytes), milliseconds(row.seconds), milliseconds(row.exposed), gigabytes_per_second(row.algbw), gigabytes_per_second(row.busbw)});
     table.rule();
     table.add({"total without scalars", "", "", "", mib(report.message_bytes), mib(report.sent_bytes), "", "", ""});
     if (report.formula)
@@ -37,42 +40,6 @@ std::string communication_section(const analysis::RunReport& report, Style style
         text += faint(fmt::format("  paper: elements a ring sends times their size, without padding; m = (N-1)/N, G = {} micro-batch(es)",
                                   report.formula->micro_batches), style) + "\n";
     return text;
-}
-
-namespace {
-
-/// What a faster part would shorten most: the step's largest share on the compute stream.
-std::string verdict(const analysis::TimeReport& time) {
-    if (time.step <= 0) return {};
-    const double idle = std::max(0.0, time.step - time.compute - time.exposed_communication);
-    const std::string_view bound = time.exposed_communication > std::max(time.compute, idle) ? "communication-bound"
-                                   : idle > time.compute                                     ? "host-bound"
-                                                                                             : "compute-bound";
-    return fmt::format("  {}: kernels fill {:.1f} % of the step, exposed communication {:.1f} %, host and other waits {:.1f} %\n", bound, 100 * time.compute / time.step,
-                       100 * time.exposed_communication / time.step, 100 * idle / time.step);
-}
-
-}  // namespace
-
-std::string time_section(const analysis::RunReport& report, Style style) {
-    const analysis::TimeReport& time = report.time;
-    TextTable table({{"", "", true}, {"time", "(ms)"}, {"of step", "(%)"}, {"", "", true}});
-    const auto add = [&](std::string_view name, double seconds, std::string_view note) {
-        table.add({std::string(name), milliseconds(seconds), percent(seconds, time.step), std::string(note)});
-    };
-    add("step", time.step, "median over the steps after the first, slowest rank");
-    add("forward", time.forward, "");
-    add("backward", time.backward, "");
-    add("optimizer", time.optimizer, "clipping and the step");
-    table.rule();
-    add("compute", time.compute, "compute stream busy");
-    add("communication", time.communication, "some collective running");
-    add("exposed communication", time.exposed_communication, "compute stream idle, waiting for a collective");
-    std::string text = heading("TIME", style) + "\n" + table.render(style) + verdict(time);
-    text += fmt::format("  {:.1f} tokens/s per device", report.tokens_per_second_per_device);
-    if (report.model_flops_utilization > 0)
-        text += fmt::format(", model FLOPs utilization {:.1f} %", 100 * report.model_flops_utilization);
-    return text + "\n";
 }
 
 std::string gap_section(const analysis::RunReport& report, Style style) {
@@ -98,8 +65,11 @@ std::string training_section(const analysis::RunReport& report, Style style) {
 
 std::string render_table(const analysis::RunReport& report, Style style) {
     std::string text = heading(title_line(report), style) + "\n";
-    for (const std::string& section : {training_section(report, style), memory_section(report, style), ranks_section(report, style),
-                                       communication_section(report, style), time_section(report, style), gap_section(report, style)})
+    for (const std::string& section : {limit_section(report, style), training_section(report, style), inference_section(report, style), memory_section(report, style),
+                                       explain_section(report, style), estimators_section(report, style), ranks_section(report, style),
+                                       communication_section(report, style), time_section(report, style), path_section(report, style),
+                                       sensitivity_section(report, style), variation_section(report, style), reliability_section(report, style),
+                                       gap_section(report, style)})
         if (!section.empty()) text += "\n" + section;
     return text;
 }

@@ -18,6 +18,11 @@ namespace zerosim::report {
 [[nodiscard]] std::string ranks_section(const analysis::RunReport& report, Style style);
 [[nodiscard]] std::string communication_section(const analysis::RunReport& report, Style style);
 [[nodiscard]] std::string time_section(const analysis::RunReport& report, Style style);
+[[nodiscard]] std::string path_section(const analysis::RunReport& report, Style style);
+[[nodiscard]] std::string sensitivity_section(const analysis::RunReport& report, Style style);
+[[nodiscard]] std::string variation_section(const analysis::RunReport& report, Style style);
+[[nodiscard]] std::string reliability_section(const analysis::RunReport& report, Style style);
+[[nodiscard]] std::string inference_section(const analysis::RunReport& report, Style style);
 [[nodiscard]] std::string gap_section(const analysis::RunReport& report, Style style);
 [[nodiscard]] std::string training_section(const analysis::RunReport& report, Style style);
 

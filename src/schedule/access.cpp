@@ -19,7 +19,9 @@ void accesses(const Program& program, const Op& op, std::vector<OperandAccess>& 
     out.clear();
     const auto operands = program.operands_of(op);
     switch (op.kind) {
-        case OpKind::fill: out.push_back({operands[0], false, true}); break;
+        case OpKind::fill:
+            for (const TensorId tensor : operands) out.push_back({tensor, false, true});
+            break;
         case OpKind::copy:
             for (std::size_t i = 0; i + 1 < operands.size(); i += 2) {
                 out.push_back({operands[i], true, false});
@@ -32,6 +34,7 @@ void accesses(const Program& program, const Op& op, std::vector<OperandAccess>& 
                 if (tensor.valid()) out.push_back({tensor, false, true});
             break;
         case OpKind::compute:
+        case OpKind::host_compute:
         case OpKind::optimizer: of_kernel(program, op, out); break;
         case OpKind::collective: {
             const Collective& c = program.collective_of(op);

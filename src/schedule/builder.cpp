@@ -58,19 +58,24 @@ TensorId ProgramBuilder::tensor(Tensor tensor) {
 }
 
 OpId ProgramBuilder::emit(Op op, std::span<const TensorId> operands, std::span<const OpId> deps) {
-    check(operands.size() <= std::numeric_limits<std::uint16_t>::max() && deps.size() <= std::numeric_limits<std::uint16_t>::max(),
-          "too many operands or deps for one op");
+    check(deps.size() <= std::numeric_limits<std::uint16_t>::max(), "too many deps for one op");
     op.tags = tags;
     op.operands_begin = static_cast<std::uint32_t>(program_.operands.size());
-    op.operands_count = static_cast<std::uint16_t>(operands.size());
+    op.operands_count = static_cast<std::uint32_t>(operands.size());
     program_.operands.insert(program_.operands.end(), operands.begin(), operands.end());
     op.deps_begin = static_cast<std::uint32_t>(program_.deps.size());
     // Invalid deps (work that never came to be) are dropped here, so planners need not ask.
     for (const OpId dep : deps)
         if (dep.valid()) program_.deps.push_back(dep);
+    if (op.stream.index() < waits_.size() && op.kind != OpKind::host_wait) {
+        auto& waits = waits_[op.stream.index()];
+        program_.deps.insert(program_.deps.end(), waits.begin(), waits.end());
+        waits.clear();
+    }
     op.deps_count = static_cast<std::uint16_t>(program_.deps.size() - op.deps_begin);
     program_.ops.push_back(op);
-    return OpId{program_.ops.size() - 1};
+    if (last_.size() <= op.stream.index()) last_.resize(op.stream.index() + 1);
+    return last_[op.stream.index()] = OpId{program_.ops.size() - 1};
 }
 
 OpId ProgramBuilder::alloc(StorageId storage, std::span<const OpId> deps) {
@@ -89,12 +94,24 @@ OpId ProgramBuilder::free(StorageId storage, std::span<const OpId> deps) {
     return emit(op, {}, deps);
 }
 
-OpId ProgramBuilder::fill(StreamId stream, TensorId destination, double value, std::span<const OpId> deps) {
+OpId ProgramBuilder::free_recorded(StorageId storage, std::span<const OpId> uses) {
+    const OpId id = free(storage, uses);
+    program_.ops.back().recorded = true;
+    return id;
+}
+
+void ProgramBuilder::wait_event(StreamId stream, OpId event) {
+    if (!event.valid() || program_.op(event).stream == stream) return;
+    if (waits_.size() <= stream.index()) waits_.resize(stream.index() + 1);
+    waits_[stream.index()].push_back(event);
+}
+
+OpId ProgramBuilder::fill_all(StreamId stream, std::span<const TensorId> destinations, double value, std::span<const OpId> deps) {
     Op op;
     op.kind = OpKind::fill;
     op.stream = stream;
     op.value = value;
-    return emit(op, {&destination, 1}, deps);
+    return emit(op, destinations, deps);
 }
 
 OpId ProgramBuilder::copy(StreamId stream, TensorId source, TensorId destination, bool accumulate, std::span<const OpId> deps) {
@@ -138,9 +155,32 @@ OpId ProgramBuilder::compute(StreamId stream, std::string_view name, kernel::Ker
     op.kernel = kernel;
     op.stream = stream;
     op.name = intern(name);
-    op.attributes = static_cast<std::uint32_t>(program_.attributes.size());
-    program_.attributes.push_back(attributes);
+    op.attributes = keep(kernel, attributes);
     return emit(op, operands, deps);
+}
+
+std::uint32_t ProgramBuilder::keep(kernel::Kernel kernel, const kernel::Attributes& a) {
+    const auto mix = static_cast<std::uint64_t>(kernel) * 31 + static_cast<std::uint64_t>(a.operation) * 17 + static_cast<std::uint64_t>(a.in) * 7 +
+                     static_cast<std::uint64_t>(a.out) * 3 + static_cast<std::uint64_t>(a.tokens);
+    std::uint32_t& recent = recent_[(mix * 0x9e3779b97f4a7c15ull) >> 56];
+    if (recent < program_.attributes.size() && program_.attributes[recent] == a) return recent;
+    program_.attributes.push_back(a);
+    return recent = static_cast<std::uint32_t>(program_.attributes.size() - 1);
+}
+
+void ProgramBuilder::reserve(std::size_t ops) {
+    program_.ops.reserve(ops);
+    program_.operands.reserve(ops);
+    program_.deps.reserve(ops / 8);
+    program_.storages.reserve(ops / 2);
+    program_.tensors.reserve(ops / 2);
+}
+
+OpId ProgramBuilder::host_compute(StreamId stream, std::string_view name, kernel::Kernel kernel, std::span<const TensorId> operands,
+                                  const kernel::Attributes& attributes, std::span<const OpId> deps) {
+    const OpId id = compute(stream, name, kernel, operands, attributes, deps);
+    program_.ops.back().kind = OpKind::host_compute;
+    return id;
 }
 
 OpId ProgramBuilder::ranged(StreamId stream, OpKind kind, std::string_view name, kernel::Kernel kernel, std::span<const TensorId> operands,
@@ -150,6 +190,16 @@ OpId ProgramBuilder::ranged(StreamId stream, OpKind kind, std::string_view name,
     op.kind = kind;
     op.range = static_cast<std::uint32_t>(program_.ranges.size());
     program_.ranges.push_back(range);
+    return id;
+}
+
+OpId ProgramBuilder::multi_tensor(StreamId stream, OpKind kind, std::string_view name, kernel::Kernel kernel, std::span<const TensorId> operands,
+                                  const kernel::Attributes& attributes, std::span<const ShardRange> ranges, std::span<const OpId> deps) {
+    const OpId id = compute(stream, name, kernel, operands, attributes, deps);
+    Op& op = program_.ops.back();
+    op.kind = kind;
+    if (!ranges.empty()) op.range = static_cast<std::uint32_t>(program_.ranges.size());
+    program_.ranges.insert(program_.ranges.end(), ranges.begin(), ranges.end());
     return id;
 }
 

@@ -49,6 +49,7 @@ std::string subject(const Schedule& schedule, const Program& program, const Op& 
             return fmt::format("{} {} over {}{}", zerosim::name(c.kind), schedule.names[op.name], schedule.names[schedule.axis(c.axis).name], c.scalar ? " (scalar)" : "");
         }
         case OpKind::compute:
+        case OpKind::host_compute:
         case OpKind::optimizer: return fmt::format("{} {}", kernel::name(op.kernel), schedule.names[op.name]);
         case OpKind::fill: return fmt::format("{}", op.value);
         case OpKind::copy: return op.accumulate ? "add" : "";

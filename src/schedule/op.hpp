@@ -64,13 +64,14 @@ struct Op {
     OpKind kind = OpKind::mark;
     kernel::Kernel kernel = kernel::Kernel::count_;
     bool accumulate = false;              // copy adds
+    bool recorded = false;                // free: deps were recorded on the block (record_stream): no stream waits for them
     StreamId stream;
     Tags tags;
     NameId name;
     StorageId storage;                    // alloc, free
     std::uint32_t operands_begin = 0;     // into Program::operands
     std::uint32_t deps_begin = 0;         // into Program::deps
-    std::uint16_t operands_count = 0;
+    std::uint32_t operands_count = 0;
     std::uint16_t deps_count = 0;
     std::uint32_t attributes = ~0u;       // into Program::attributes (compute, optimizer)
     std::uint32_t collective = ~0u;       // into Program::collectives

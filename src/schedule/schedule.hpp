@@ -5,6 +5,7 @@
 
 #include "schedule/op.hpp"
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -27,6 +28,8 @@ private:
         using is_transparent = void;
         [[nodiscard]] std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
     };
+    [[nodiscard]] NameId look_up(std::string_view text);
+    std::array<std::uint32_t, 256> recent_{};   // by the text's address
     std::vector<std::string> texts_;
     std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> ids_;
 };
@@ -94,6 +97,10 @@ struct Schedule {
     std::vector<FlatLayout> layouts;
     std::vector<std::string> parameters;  // names, by parameter index
     Names names;
+    /// Collectives of an axis share one communicator and run one after another, in issue order (one process group of torch.distributed).
+    /// False: each stream has communicators of its own.
+    bool one_communicator_per_axis = false;
+    std::vector<std::string> notes;       // what the planner simplified, for the report
 
     [[nodiscard]] const Program& program_of(std::int64_t rank) const;
     [[nodiscard]] const FlatLayout& layout(LayoutId id) const { return layouts[id.index()]; }

@@ -71,6 +71,13 @@ struct FlatLayout {
         std::int32_t parameter = -1;   // index into the model's parameters
         std::int64_t offset = 0, count = 0;
         bool decays = false;
+        std::int64_t transposed_rows = 0;   // > 0: [rows, count / rows] here is the transpose of the parameter (Hugging Face's Conv1D)
+        /// Which element of the parameter is element `local` of this segment.
+        [[nodiscard]] std::int64_t element(std::int64_t local) const {
+            if (transposed_rows == 0) return local;
+            const std::int64_t columns = count / transposed_rows;
+            return local % columns * transposed_rows + local / columns;
+        }
     };
     NameId name;
     std::vector<Segment> segments;     // ascending offsets, no gaps

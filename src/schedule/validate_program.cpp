@@ -72,6 +72,11 @@ private:
     void touch(OpId id, const Op& op, const Clock& start, std::uint32_t position) {
         if (op.kind == OpKind::alloc || op.kind == OpKind::free) {
             lifetime(id, op);
+            // Host memory belongs to no stream: fresh when it is allocated, and the host's from then on.
+            if (op.kind == OpKind::alloc && program_.storage(op.storage).space != Space::device) {
+                uses_[op.storage.index()].clear();
+                return;
+            }
             use(op.storage, {id, op.stream, position, 0, program_.storage(op.storage).bytes, true}, start);
             return;
         }

@@ -18,8 +18,13 @@ struct Shape {
 
 /// Expected shapes of a kernel's operands, in the order of kernel.hpp; empty where any shape is right.
 std::vector<std::optional<Shape>> expected_shapes(Kernel kernel, const Attributes& a) {
-    const Shape x{a.tokens, a.in}, y{a.tokens, a.out}, tokens{1, a.tokens}, width{1, a.out}, weight{a.out, a.in};
-    const Shape q{a.tokens, std::int64_t{a.heads} * a.head_dim}, kv{a.tokens, std::int64_t{a.kv_heads} * a.head_dim};
+    const Shape x{a.tokens, a.in}, y{a.tokens, a.out}, tokens{1, a.tokens}, width{1, a.out};
+    const Shape weight = a.input_major ? Shape{a.in, a.out} : Shape{a.out, a.in};
+    const std::int64_t value_dim = a.value_dim > 0 ? a.value_dim : a.head_dim, keys = a.keys > 0 ? std::int64_t{a.keys} * a.batch : a.tokens;
+    const Shape q{a.tokens, std::int64_t{a.heads} * a.head_dim}, kv{keys, std::int64_t{a.kv_heads} * a.head_dim};
+    const Shape attended{a.tokens, a.heads * value_dim};
+    // Values of their own width may be a part of each head's projection: a tall view.
+    const auto values = a.value_dim > 0 ? std::optional<Shape>() : std::optional<Shape>({keys, a.kv_heads * value_dim});
     const Shape lse{a.tokens, a.heads}, table{a.vocabulary, a.out}, logits{a.tokens, a.vocabulary}, one{1, 1};
     const std::optional<Shape> any;
     switch (kernel) {
@@ -32,8 +37,8 @@ std::vector<std::optional<Shape>> expected_shapes(Kernel kernel, const Attribute
         case Kernel::linear_forward: return {x, weight, width, any, y};
         case Kernel::linear_backward_input: return {y, weight, any, x};
         case Kernel::linear_backward_weight: return {y, x, any, weight, width};
-        case Kernel::attention_forward: return {q, kv, kv, any, q, lse};
-        case Kernel::attention_backward: return {q, q, kv, kv, q, lse, any, q, kv, kv};
+        case Kernel::attention_forward: return {q, kv, values, any, attended, lse};
+        case Kernel::attention_backward: return {attended, q, kv, values, attended, lse, any, q, kv, values};
         case Kernel::rotary_forward:
         case Kernel::rotary_backward: return {q, kv};
         case Kernel::gelu_forward: return {y, y};
@@ -48,13 +53,23 @@ std::vector<std::optional<Shape>> expected_shapes(Kernel kernel, const Attribute
         case Kernel::gradient_scale: return {Shape{1, kernel::kNormBins}, one, one, one, one, one};
         case Kernel::loss_scale_update: return {one, one, one};
         case Kernel::elementwise: return {any, any, any, y};
+        case Kernel::norm_tensors:
+        case Kernel::scale_tensors: return {any, one};
+        case Kernel::adamw_tensors: return {any, any, any, any, one};
+        case Kernel::sgd_tensors: return {any, any, any};
         case Kernel::adamw: {
             const Shape shard{1, a.tokens};
             return {shard, shard, shard, shard, shard, one, one, one};
         }
+        case Kernel::batched_product:   // of any shapes that its attributes' sizes have
         case Kernel::count_: break;
     }
     return {};
+}
+
+/// One column may be written as a vector, which is one row.
+bool has_shape(const Tensor& tensor, const Shape& shape) {
+    return (tensor.rows == shape.rows && tensor.columns == shape.columns) || (shape.columns == 1 && tensor.rows == 1 && tensor.columns == shape.rows);
 }
 
 class TypeChecker {
@@ -104,21 +119,37 @@ private:
     void check_kernel(OpId id, const Op& op) {
         const auto specs = kernel::operands(op.kernel);
         const auto operands = program_.operands_of(op);
-        if (operands.size() != specs.size())
+        const bool groups = kernel::is_multi_tensor(op.kernel);
+        if (groups) check_groups(id, op, operands);
+        if (groups ? operands.empty() || operands.size() % specs.size() != 0 : operands.size() != specs.size())
             return fail(id, fmt::format("{} takes {} operands, not {}", kernel::name(op.kernel), specs.size(), operands.size()));
         const auto shapes = expected_shapes(op.kernel, program_.attributes_of(op));
-        for (std::size_t i = 0; i < specs.size(); ++i) {
+        for (std::size_t i = 0; i < operands.size(); ++i) {
+            const std::size_t k = i % specs.size();
             if (!operands[i].valid()) {
-                if (!specs[i].optional) fail(id, fmt::format("{}: operand {} is missing", kernel::name(op.kernel), specs[i].name));
+                if (!specs[k].optional) fail(id, fmt::format("{}: operand {} is missing", kernel::name(op.kernel), specs[k].name));
                 continue;
             }
             const Tensor& tensor = program_.tensor(operands[i]);
-            if (i < shapes.size() && shapes[i] && (tensor.rows != shapes[i]->rows || tensor.columns != shapes[i]->columns))
-                fail(id, fmt::format("{}: operand {} is {}, but should be [{},{}]", kernel::name(op.kernel), specs[i].name,
-                                     describe(schedule_, program_, operands[i]), shapes[i]->rows, shapes[i]->columns));
+            if (k < shapes.size() && shapes[k] && !has_shape(tensor, *shapes[k]))
+                fail(id, fmt::format("{}: operand {} is {}, but should be [{},{}]", kernel::name(op.kernel), specs[k].name,
+                                     describe(schedule_, program_, operands[i]), shapes[k]->rows, shapes[k]->columns));
         }
-        if ((op.kind == OpKind::optimizer || op.kernel == Kernel::squared_norm) && op.range >= program_.ranges.size())
+        if (((op.kind == OpKind::optimizer && !groups) || op.kernel == Kernel::squared_norm) && op.range >= program_.ranges.size())
             fail(id, fmt::format("{} has no shard range", kernel::name(op.kernel)));
+    }
+
+    /// Tensors of a group are equally large, and each group of an optimizer has its range.
+    void check_groups(OpId id, const Op& op, std::span<const TensorId> operands) {
+        const std::size_t size = kernel::operands(op.kernel).size();
+        const bool updates = op.kernel == Kernel::adamw_tensors || op.kernel == Kernel::sgd_tensors;
+        for (std::size_t i = 0; updates && i + size <= operands.size(); i += size)
+            for (std::size_t k = 1; k < (op.kernel == Kernel::adamw_tensors ? size - 1 : size); ++k)
+                if (operands[i].valid() && operands[i + k].valid() && program_.tensor(operands[i]).elements() != program_.tensor(operands[i + k]).elements())
+                    fail(id, fmt::format("{}: {} and {} differ in size", kernel::name(op.kernel), describe(schedule_, program_, operands[i]),
+                                         describe(schedule_, program_, operands[i + k])));
+        if (updates && (op.range == ~0u || op.range + operands.size() / size > program_.ranges.size()))
+            fail(id, fmt::format("{}: a group has no shard range", kernel::name(op.kernel)));
     }
 
     void check_collective(OpId id, const Op& op) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 namespace zerosim::sim {
 namespace {
@@ -12,33 +13,36 @@ constexpr std::size_t kRemembered = 16;
 void Beside::add(std::int64_t begin, std::int64_t end) {
     if (begin >= end) return;
     // Merge with what it overlaps: two collectives at once slow a kernel no more than one (they share the same channels).
-    for (auto it = intervals_.begin(); it != intervals_.end();) {
-        if (it->end < begin || it->begin > end) {
-            ++it;
-            continue;
-        }
-        begin = std::min(begin, it->begin);
-        end = std::max(end, it->end);
-        it = intervals_.erase(it);
+    auto first = intervals_.end();
+    while (first != intervals_.begin() && std::prev(first)->end >= begin) --first;
+    auto last = first;
+    for (; last != intervals_.end() && last->begin <= end; ++last) {
+        begin = std::min(begin, last->begin);
+        end = std::max(end, last->end);
     }
-    const auto place = std::find_if(intervals_.begin(), intervals_.end(), [&](const Interval& i) { return i.begin > end; });
-    intervals_.insert(place, {begin, end});
-    if (intervals_.size() > kRemembered) intervals_.pop_front();
+    if (first == last) {
+        intervals_.insert(first, {begin, end});
+    } else {
+        *first = {begin, end};
+        intervals_.erase(first + 1, last);
+    }
+    if (intervals_.size() > kRemembered) intervals_.erase(intervals_.begin());
 }
 
 std::int64_t Beside::stretched(std::int64_t begin, std::int64_t alone, double slowdown) const {
+    auto next = intervals_.end();
+    while (next != intervals_.begin() && std::prev(next)->end > begin) --next;
     double left = static_cast<double>(alone); // work, in time alone
     std::int64_t now = begin;
-    for (const Interval& interval : intervals_) {
-        if (interval.end <= now) continue;
-        const double before = static_cast<double>(std::max<std::int64_t>(0, interval.begin - now));
+    for (; next != intervals_.end(); ++next) {
+        const double before = static_cast<double>(std::max<std::int64_t>(0, next->begin - now));
         if (left <= before) break;
         left -= before;
-        now = std::max(now, interval.begin);
-        const double shared = static_cast<double>(interval.end - now);
+        now = std::max(now, next->begin);
+        const double shared = static_cast<double>(next->end - now);
         if (left * (1 + slowdown) <= shared) return now - begin + std::llround(left * (1 + slowdown));
         left -= shared / (1 + slowdown);
-        now = interval.end;
+        now = next->end;
     }
     return now - begin + std::llround(left);
 }

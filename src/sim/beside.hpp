@@ -4,7 +4,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <vector>
 
 namespace zerosim::sim {
 
@@ -18,7 +18,7 @@ private:
     struct Interval {
         std::int64_t begin, end;
     };
-    std::deque<Interval> intervals_; // disjoint, ascending
+    std::vector<Interval> intervals_; // disjoint, ascending
 };
 
 } // namespace zerosim::sim

@@ -1,7 +1,9 @@
 #include "sim/durations.hpp"
 
 #include "cost/cost.hpp"
+#include "cost/placement.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace zerosim::sim {
@@ -49,6 +51,24 @@ double issue_seconds(const Program& program, const Op& op, const cluster::Cluste
 
 } // namespace
 
+namespace {
+
+/// The launch that begins at `first`: its seconds, and where the next begins.
+struct Launch {
+    double seconds = 0;
+    std::size_t end = 0;
+};
+
+Launch launch(const schedule::Schedule& schedule, const Program& program, std::size_t first, const cluster::Cluster& cluster) {
+    Launch result{cost::op_seconds(schedule, program, program.ops[first], cluster), first + 1};
+    while (result.end < program.ops.size() && result.end != program.first_begin && result.end != program.steady_begin &&
+           same_launch(program, program.ops[first], program.ops[result.end]))
+        result.seconds += transfer_seconds(schedule, program, program.ops[result.end++], cluster);
+    return result;
+}
+
+} // namespace
+
 Durations durations(const schedule::Schedule& schedule, const Program& program, const cluster::Cluster& cluster) {
     Durations result;
     result.device.resize(program.ops.size());
@@ -56,16 +76,39 @@ Durations durations(const schedule::Schedule& schedule, const Program& program, 
     result.issue.reserve(program.ops.size());
     for (const Op& op : program.ops) result.issue.push_back(gives_device_work(op.kind) ? nanoseconds(issue_seconds(program, op, cluster)) : 0);
     for (std::size_t i = 0; i < program.ops.size();) {
-        double seconds = cost::op_seconds(schedule, program, program.ops[i], cluster);
-        std::size_t next = i + 1;
-        while (next < program.ops.size() && next != program.first_begin && next != program.steady_begin &&
-               same_launch(program, program.ops[i], program.ops[next]))
-            seconds += transfer_seconds(schedule, program, program.ops[next++], cluster);
-        result.device[i] = nanoseconds(seconds);
-        result.launched[i] = static_cast<std::uint32_t>(next - i);
-        i = next;
+        const Launch next = launch(schedule, program, i, cluster);
+        result.device[i] = nanoseconds(next.seconds);
+        result.launched[i] = static_cast<std::uint32_t>(next.end - i);
+        i = next.end;
     }
     return result;
+}
+
+std::vector<std::int64_t> collective_durations(const schedule::Schedule& schedule, const Program& program, const Durations& nominal,
+                                               const cluster::Cluster& cluster) {
+    std::vector<std::int64_t> result(program.ops.size(), 0);
+    for (std::size_t i = 0; i < program.ops.size(); i += nominal.launched[i])
+        if (program.ops[i].kind == OpKind::collective) result[i] = nanoseconds(launch(schedule, program, i, cluster).seconds);
+    return result;
+}
+
+LinkDemand link_demand(const schedule::Schedule& schedule, const Program& program, const Durations& durations, std::size_t op,
+                       const cluster::Cluster& cluster) {
+    if (durations.device[op] <= 0) return {};
+    const schedule::Axis& axis = schedule.axis(program.collective_of(program.ops[op]).axis);
+    const cost::Placement place = cost::place(axis.size, axis.stride, cluster);
+    double sent = 0;
+    for (std::size_t i = op; i < op + durations.launched[op]; ++i) {
+        const schedule::Collective& collective = program.collective_of(program.ops[i]);
+        sent += static_cast<double>(schedule::message_bytes(program, collective)) * ring_factor(collective.kind, axis.size);
+    }
+    const double rate = sent / (static_cast<double>(durations.device[op]) * 1e-9); // along the ring
+    const auto share = [](double of, double capacity) { return capacity > 0 ? std::min(1.0, of / capacity) : 0.0; };
+    LinkDemand demand;
+    if (place.per_node > 1) demand.nvlink = share(rate, cluster.intra_node.achieved_bytes_per_second());
+    // A ring leaves a node once, through the cards of its devices there.
+    if (place.nodes > 1) demand.network = share(rate / static_cast<double>(place.per_node), cluster.network.achieved_bytes_per_second());
+    return demand;
 }
 
 } // namespace zerosim::sim

@@ -5,6 +5,7 @@
 
 #include "cluster/cluster.hpp"
 #include "schedule/schedule.hpp"
+#include "sim/link_load.hpp"
 
 #include <cstdint>
 #include <vector>
@@ -22,9 +23,18 @@ struct Durations {
 [[nodiscard]] Durations durations(const schedule::Schedule& schedule, const schedule::Program& program,
                                   const cluster::Cluster& cluster);
 
+/// Device time of the collectives alone (0 for other ops), on a cluster whose links differ.
+[[nodiscard]] std::vector<std::int64_t> collective_durations(const schedule::Schedule& schedule, const schedule::Program& program,
+                                                             const Durations& nominal, const cluster::Cluster& cluster);
+
+/// What the launch that begins at `op` asks of its devices' links: the bytes that a ring sends, over its time and the links' achieved
+/// rates, at most 1. Latency takes no bandwidth.
+[[nodiscard]] LinkDemand link_demand(const schedule::Schedule& schedule, const schedule::Program& program, const Durations& durations,
+                                     std::size_t op, const cluster::Cluster& cluster);
+
 [[nodiscard]] constexpr bool gives_device_work(schedule::OpKind kind) {
     using enum schedule::OpKind;
-    return kind != alloc && kind != free && kind != host_wait && kind != mark;
+    return kind != alloc && kind != free && kind != host_wait && kind != mark && kind != host_compute;
 }
 
 } // namespace zerosim::sim

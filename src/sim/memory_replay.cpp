@@ -16,21 +16,25 @@ using schedule::Program;
 
 class Replay {
 public:
-    explicit Replay(const Program& program)
-        : program_(program), allocator_(program.streams.size()), blocks_(program.storages.size(), CachingAllocator::kNone) {}
+    Replay(const Program& program, const AllocatorSettings& settings, const trace::RankTrace* times)
+        : program_(program), times_(times), allocator_(program.streams.size(), settings), blocks_(program.storages.size(), CachingAllocator::kNone),
+          stream_ends_(program.streams.size(), 0) {}
 
     [[nodiscard]] std::int64_t allocated() const { return allocator_.counters().allocated; }
     [[nodiscard]] const CachingAllocator::Counters& counters() const { return allocator_.counters(); }
 
+    [[nodiscard]] const std::optional<OutOfMemory>& out_of_memory() const { return allocator_.out_of_memory(); }
+
     void run(const Op& op) {
+        look_up(op);
         if (op.kind != OpKind::alloc && op.kind != OpKind::free) return;
         const schedule::Storage& storage = program_.storage(op.storage);
         if (storage.space != schedule::Space::device) return count_host(storage, op.kind == OpKind::alloc);
         CachingAllocator::Block& block = blocks_[op.storage.index()];
         if (op.kind == OpKind::alloc) {
-            block = allocator_.allocate(program_.pools[storage.pool.index()].owner.index(), storage.bytes);
+            block = allocator_.allocate(program_.pools[storage.pool.index()].owner.index(), storage.bytes, now_);
         } else {
-            allocator_.free(block);
+            free(op, block);
             block = CachingAllocator::kNone;
         }
     }
@@ -49,6 +53,25 @@ public:
     std::int64_t host_peak = 0, pinned_peak = 0;
 
 private:
+    /// The op's row of the simulation: when the host issued it and when it ended.
+    void look_up(const Op& op) {
+        if (times_ == nullptr || row_ >= times_->times.size()) return;
+        const trace::OpTime& time = times_->times[row_];
+        if (&program_.ops[time.op] != &op) return;   // rows of this op were not kept
+        ++row_;
+        now_ = time.issue;
+        std::int64_t& end = stream_ends_[op.stream.index()];
+        end = std::max(end, time.end);
+    }
+
+    /// [insert_events] When recorded memory is freed, events follow all that its streams have been given so far.
+    void free(const Op& op, CachingAllocator::Block block) {
+        if (!op.recorded || times_ == nullptr) return allocator_.free(block);
+        std::int64_t done = 0;
+        for (const OpId use : program_.deps_of(op)) done = std::max(done, stream_ends_[program_.op(use).stream.index()]);
+        allocator_.free_later(block, done);
+    }
+
     /// CUDA's CachingHostAllocator rounds a pinned block up to a power of two.
     void count_host(const schedule::Storage& storage, bool allocated) {
         if (storage.space == schedule::Space::nvme) return;
@@ -62,8 +85,12 @@ private:
 
     std::int64_t host_ = 0, pinned_ = 0;
     const Program& program_;
+    const trace::RankTrace* times_;
+    std::size_t row_ = 0;
+    std::int64_t now_ = 0;
     CachingAllocator allocator_;
     std::vector<CachingAllocator::Block> blocks_;   // by storage
+    std::vector<std::int64_t> stream_ends_;         // of what was issued so far
 };
 
 void measured_step(Replay& replay, const Program& program, MemoryReplay& result) {
@@ -91,9 +118,9 @@ void measured_step(Replay& replay, const Program& program, MemoryReplay& result)
 
 }  // namespace
 
-MemoryReplay replay_memory(const Program& program) {
+MemoryReplay replay_memory(const Program& program, const AllocatorSettings& settings, const trace::RankTrace* times) {
     MemoryReplay result;
-    Replay replay(program);
+    Replay replay(program, settings, times);
     result.init_peak = replay.run(schedule::Segment::init);
     result.after_init = replay.allocated();
     result.first_step_peak = replay.run(program.segment_of_step(1));
@@ -105,6 +132,10 @@ MemoryReplay replay_memory(const Program& program) {
     result.host_pinned_peak = replay.pinned_peak;
     result.inactive_split = replay.counters().inactive_split;
     result.requested_at_end = replay.counters().requested;
+    result.peak_active = replay.counters().peak_active;
+    result.peak_inactive_split = replay.counters().peak_inactive_split;
+    result.retries = replay.counters().retries;
+    result.out_of_memory = replay.out_of_memory();
     return result;
 }
 

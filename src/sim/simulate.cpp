@@ -3,13 +3,17 @@
 #include "sim/simulate.hpp"
 
 #include "base/error.hpp"
-#include "sim/beside.hpp"
-#include "sim/durations.hpp"
-#include "sim/peers.hpp"
+#include "sim/lanes.hpp"
+#include "sim/meeting.hpp"
+#include "sim/rank_variation.hpp"
+#include "sim/role_clock.hpp"
+#include "sim/timing.hpp"
 
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -21,27 +25,15 @@ using schedule::OpKind;
 using schedule::Program;
 using schedule::Schedule;
 
-/// The clocks of one role, and how far it has come.
-struct RoleClock {
-    const Program* program = nullptr;
-    const Durations* durations = nullptr;
-    int step = 0; // 0 = init
-    std::size_t position = 0, segment_end = 0;
-    std::int64_t host = 0;
-    std::int64_t live_bytes = 0;
-    std::vector<std::int64_t> streams; // when each is free
-    std::vector<std::int64_t> done;    // by op: end of its last execution
-    Beside beside;
-    std::vector<trace::OpTime> times;
-    bool waiting = false, finished = false; // waiting: for peers, with the launch at `position` issued
-    std::int64_t ready = 0;                 // of that launch
-};
+bool is_kernel(OpKind kind) { return kind == OpKind::compute || kind == OpKind::copy || kind == OpKind::optimizer; }
+bool runs_on_device(OpKind kind) { return is_kernel(kind) || kind == OpKind::fill || kind == OpKind::initialize; }
 
-/// The launch that a set of peers is gathering for. A role waits for one at a time, so the k-th of each meet.
-struct Gathering {
-    std::uint32_t arrived = 0;
-    std::int64_t ready = 0, duration = 0;
-};
+/// Takes no time, waits for nothing, is waited for by nothing: its stream may as well not see it.
+bool holds_nothing_up(const RoleClock& role) {
+    const OpKind kind = role.op().kind;
+    return (kind == OpKind::alloc || kind == OpKind::free || kind == OpKind::mark) && role.timing->ends.needed_by(role.position).empty() &&
+           role.timing->ends.column[role.position] == Ends::kNone;
+}
 
 class Pass {
 public:
@@ -49,40 +41,75 @@ public:
     trace::Trace run();
 
 private:
+    void add_role(std::size_t index, bool share_links, const std::vector<std::int64_t>& traced);
     bool advance(RoleClock& role, std::uint32_t index);
-    bool next_segment(RoleClock& role) const;
-    void execute(RoleClock& role) const;
-    std::int64_t duration(const RoleClock& role, const Op& op, std::int64_t begin) const;
+    bool next_segment(RoleClock& role);
+    void execute(RoleClock& role);
+    void wait(RoleClock& role) const;
+    void begin(RoleClock& role) const;
+    void end(RoleClock& role);
+    void vary(RoleClock& role, std::int64_t alone);
+    void record(RoleClock& role, std::int64_t issue) const;
     void issue(RoleClock& role) const;
     bool meet(RoleClock& role, std::uint32_t index);
-    static void complete(RoleClock& role, std::int64_t begin, std::int64_t end);
     [[noreturn]] void report_deadlock() const;
 
     const Schedule& schedule_;
     int steps_;
+    std::uint64_t seed_;
     double slowdown_; // of kernels beside collectives
-    Peers peers_;
-    std::vector<Durations> durations_; // by program
+    bool varied_;     // a clock for each rank
+    Lanes lanes_;
+    std::vector<double> factors_; // by lane, of kernels; empty = 1
+    std::optional<Lognormal> jitter_;
+    LinkClasses classes_;
+    MeetingPoint meeting_;
+    std::vector<Timing> timings_; // by program
     std::vector<RoleClock> roles_;
-    std::vector<Gathering> gatherings_; // by set of peers
+    std::vector<std::vector<std::uint32_t>> arrived_; // by axis and set of roles
 };
 
 Pass::Pass(const Schedule& schedule, const cluster::Cluster& cluster, int steps)
-    : schedule_(schedule), steps_(steps), slowdown_(cluster.compute_slowdown), peers_(peers(schedule)), gatherings_(peers_.sizes.size()) {
-    for (const Program& program : schedule.programs) durations_.push_back(durations(schedule, program, cluster));
-    for (const schedule::RankRole& role : schedule.roles) {
-        RoleClock& clock = roles_.emplace_back();
-        clock.program = &schedule.programs[role.program];
-        clock.durations = &durations_[role.program];
-        clock.segment_end = clock.program->bounds(schedule::Segment::init).second;
-        clock.streams.assign(clock.program->streams.size(), 0);
-        clock.done.assign(clock.program->ops.size(), 0);
-        std::size_t ops = clock.segment_end;
-        for (int step = 1; step <= steps; ++step) {
-            const auto [begin, end] = clock.program->bounds(clock.program->segment_of_step(step));
-            ops += end - begin;
-        }
-        clock.times.reserve(ops);
+    : schedule_(schedule), steps_(steps), seed_(cluster.variation.seed), slowdown_(cluster.compute_slowdown), varied_(!cluster.variation.none()),
+      lanes_(lanes(schedule, varied_)), classes_(varied_ && !cluster.variation.links.empty() ? link_classes(lanes_, cluster, schedule.ranks) : LinkClasses{}),
+      meeting_(lanes_, classes_, varied_) {
+    check_variation(cluster.variation, schedule.ranks);
+    if (varied_) factors_ = device_factors(cluster.variation, schedule.ranks);
+    if (cluster.variation.jitter > 0) jitter_.emplace(cluster.variation.jitter);
+    const bool share_links = several_communicators(schedule);
+    for (const Program& program : schedule.programs) timings_.push_back(timing(schedule, program, cluster, classes_.classes, share_links));
+    const std::vector<std::int64_t> traced = varied_ ? traced_ranks(cluster.variation, factors_) : lanes_.ranks;
+    for (std::size_t role = 0; role < schedule.roles.size(); ++role) add_role(role, share_links, traced);
+    for (const Meetings& axis : lanes_.axes) arrived_.emplace_back(axis.set_roles.size(), 0u);
+}
+
+void Pass::add_role(std::size_t index, bool share_links, const std::vector<std::int64_t>& traced) {
+    const schedule::RankRole& role = schedule_.roles[index];
+    RoleClock& clock = roles_.emplace_back();
+    clock.program = &schedule_.programs[role.program];
+    clock.timing = &timings_[role.program];
+    clock.first_lane = lanes_.first[index];
+    clock.segment_end = clock.program->bounds(schedule::Segment::init).second;
+    const Times zero(lanes_.count(index), 0);
+    clock.host = clock.ready = clock.begin = clock.end = zero;
+    clock.streams.assign(clock.program->streams.size(), zero);
+    clock.ends.assign(clock.timing->ends.columns, zero);
+    if (schedule_.one_communicator_per_axis) clock.communicators.assign(schedule_.axes.size(), zero);
+    if (slowdown_ > 0) clock.beside.resize(zero.size());
+    if (share_links) clock.links.resize(zero.size());
+    std::size_t ops = clock.segment_end;
+    for (int step = 1; step <= steps_; ++step) {
+        const auto [begin, end] = clock.program->bounds(clock.program->segment_of_step(step));
+        ops += end - begin;
+    }
+    for (std::uint32_t lane = 0; lane < zero.size(); ++lane) {
+        const std::int64_t rank = lanes_.ranks[clock.first_lane + lane];
+        if (!std::ranges::binary_search(traced, rank)) continue;
+        TracedLane& kept = clock.traced.emplace_back();
+        kept.lane = lane;
+        kept.trace.rank = rank;
+        kept.trace.count = varied_ ? 1 : role.count;
+        kept.trace.times.reserve(ops);
     }
 }
 
@@ -98,8 +125,9 @@ trace::Trace Pass::run() {
     }
     trace::Trace result;
     result.simulated = true;
-    for (std::size_t role = 0; role < roles_.size(); ++role)
-        result.ranks.push_back({schedule_.roles[role].first_rank, 0, std::move(roles_[role].times)});
+    for (RoleClock& role : roles_)
+        for (TracedLane& kept : role.traced) result.ranks.push_back(std::move(kept.trace));
+    result.statistics = std::move(meeting_.statistics());
     return result;
 }
 
@@ -109,109 +137,156 @@ bool Pass::advance(RoleClock& role, std::uint32_t index) {
     for (;;) {
         while (role.position == role.segment_end)
             if (!next_segment(role)) return true;
-        if (role.program->ops[role.position].kind != OpKind::collective)
+        if (role.op().kind != OpKind::collective)
             execute(role);
         else if (issue(role); !meet(role, index))
             return true;
     }
 }
 
-bool Pass::next_segment(RoleClock& role) const {
+bool Pass::next_segment(RoleClock& role) {
     if (role.step >= steps_) {
         role.finished = true;
         return false;
     }
     ++role.step;
     std::tie(role.position, role.segment_end) = role.program->bounds(role.program->segment_of_step(role.step));
+    if (varied_) // statistics are of the last step
+        for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) {
+            trace::RankStatistics& rank = meeting_.statistics()[role.first_lane + lane];
+            rank = {.rank = rank.rank};
+        }
     return true;
 }
 
 /// Any op but a collective.
-void Pass::execute(RoleClock& role) const {
-    const Op& op = role.program->ops[role.position];
-    trace::OpTime& time = role.times.emplace_back();
-    time.step = role.step;
-    time.op = static_cast<std::uint32_t>(role.position);
-    time.issue = role.host;
-    std::int64_t deps = 0;
-    for (const OpId dep : role.program->deps_of(op)) deps = std::max(deps, role.done[dep.index()]);
+void Pass::execute(RoleClock& role) {
+    const Op& op = role.op();
+    const std::int64_t issue = role.timing->durations.issue[role.position];
+    if (op.kind == OpKind::alloc || op.kind == OpKind::free)
+        if (const schedule::Storage& storage = role.program->storage(op.storage); storage.space == schedule::Space::device)
+            role.live_bytes += op.kind == OpKind::alloc ? storage.bytes : -storage.bytes;
     if (op.kind == OpKind::host_wait) {
-        time.begin = role.host;
-        time.end = role.host = std::max(role.host, deps);
+        wait(role);
+    } else if (holds_nothing_up(role)) {
+        for (const TracedLane& traced : role.traced)
+            role.begin[traced.lane] = role.end[traced.lane] = std::max(role.streams[op.stream.index()][traced.lane], role.host[traced.lane]);
     } else {
-        role.host += role.durations->issue[role.position];
-        std::int64_t& stream = role.streams[op.stream.index()];
-        time.begin = std::max({stream, role.host, deps});
-        time.end = stream = time.begin + duration(role, op, time.begin);
-        if (op.kind == OpKind::alloc || op.kind == OpKind::free) {
-            const schedule::Storage& storage = role.program->storage(op.storage);
-            if (storage.space == schedule::Space::device)
-                time.live_bytes = role.live_bytes += op.kind == OpKind::alloc ? storage.bytes : -storage.bytes;
-        }
+        if (issue > 0)
+            for (std::int64_t& host : role.host) host += issue;
+        begin(role);
+        end(role);
+        role.streams[op.stream.index()] = role.end;
     }
-    role.done[role.position++] = time.end;
+    if (const std::int32_t column = role.timing->ends.column[role.position]; column != Ends::kNone)
+        role.ends[static_cast<std::size_t>(column)] = role.end;
+    record(role, issue);
+    ++role.position;
+}
+
+void Pass::wait(RoleClock& role) const {
+    role.begin = role.host;
+    for (const std::uint32_t column : role.timing->ends.needed_by(role.position)) {
+        const Times& dep = role.ends[column];
+        for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.host[lane] = std::max(role.host[lane], dep[lane]);
+    }
+    role.end = role.host;
+}
+
+void Pass::begin(RoleClock& role) const {
+    const Times& stream = role.streams[role.op().stream.index()];
+    for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.begin[lane] = std::max(stream[lane], role.host[lane]);
+    for (const std::uint32_t column : role.timing->ends.needed_by(role.position)) {
+        const Times& dep = role.ends[column];
+        for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.begin[lane] = std::max(role.begin[lane], dep[lane]);
+    }
 }
 
 /// Kernels share multiprocessors and memory with the collectives that run beside them.
-std::int64_t Pass::duration(const RoleClock& role, const Op& op, std::int64_t begin) const {
-    const std::int64_t alone = role.durations->device[role.position];
-    const bool kernel = op.kind == OpKind::compute || op.kind == OpKind::copy || op.kind == OpKind::optimizer;
-    return kernel && slowdown_ > 0 ? role.beside.stretched(begin, alone, slowdown_) : alone;
+void Pass::end(RoleClock& role) {
+    const std::int64_t alone = role.timing->durations.device[role.position];
+    const OpKind kind = role.op().kind;
+    if (varied_ && alone > 0 && runs_on_device(kind))
+        vary(role, alone);
+    else
+        for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.end[lane] = alone;
+    if (slowdown_ > 0 && alone > 0 && is_kernel(kind))
+        for (std::uint32_t lane = 0; lane < role.lanes(); ++lane)
+            role.end[lane] = role.beside[lane].stretched(role.begin[lane], role.end[lane], slowdown_);
+    for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.end[lane] += role.begin[lane];
 }
 
-/// Issues the collectives of one launch (usually one) and finds when this rank is ready for them.
-void Pass::issue(RoleClock& role) const {
-    const std::uint32_t launched = role.durations->launched[role.position];
-    role.ready = role.streams[role.program->ops[role.position].stream.index()];
-    for (std::uint32_t i = 0; i < launched; ++i) {
-        const std::size_t position = role.position + i;
-        trace::OpTime& time = role.times.emplace_back();
-        time.step = role.step;
-        time.op = static_cast<std::uint32_t>(position);
-        time.issue = role.host;
-        role.host += role.durations->issue[position];
-        for (const OpId dep : role.program->deps_of(role.program->ops[position]))
-            role.ready = std::max(role.ready, role.done[dep.index()]);
+/// What the kernel takes on each rank's device.
+void Pass::vary(RoleClock& role, std::int64_t alone) {
+    const std::uint64_t draw = hash64(hash64(hash64(seed_, static_cast<std::uint64_t>(role.step)), role.position));
+    const bool counts = role.program->streams[role.op().stream.index()].kind == schedule::StreamKind::compute;
+    for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) {
+        const std::uint32_t at = role.first_lane + lane;
+        double factor = factors_[at];
+        if (jitter_) factor *= jitter_->at(hash64(draw ^ static_cast<std::uint64_t>(lanes_.ranks[at])));
+        role.end[lane] = std::llround(static_cast<double>(alone) * factor);
+        if (counts) meeting_.statistics()[at].busy += role.end[lane];
     }
-    role.ready = std::max(role.ready, role.host);
 }
 
-/// False while peers have not arrived; the last to arrive completes the launch for all.
+void Pass::record(RoleClock& role, std::int64_t issue) const {
+    const bool memory = role.op().kind == OpKind::alloc || role.op().kind == OpKind::free;
+    for (TracedLane& traced : role.traced) {
+        trace::OpTime& time = traced.trace.times.emplace_back();
+        time.step = role.step;
+        time.op = static_cast<std::uint32_t>(role.position);
+        time.begin = role.begin[traced.lane];
+        time.end = role.end[traced.lane];
+        time.issue = role.op().kind == OpKind::host_wait ? time.begin : role.host[traced.lane] - issue;
+        if (memory && role.program->storage(role.op().storage).space == schedule::Space::device) time.live_bytes = role.live_bytes;
+    }
+}
+
+/// Issues the collectives of one launch (usually one) and finds when each rank is ready for them.
+void Pass::issue(RoleClock& role) const {
+    const std::uint32_t launched = role.timing->durations.launched[role.position];
+    role.ready = role.streams[role.op().stream.index()];
+    if (!role.communicators.empty()) {
+        const Times& communicator = role.communicators[role.program->collective_of(role.op()).axis.index()];
+        for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.ready[lane] = std::max(role.ready[lane], communicator[lane]);
+    }
+    for (std::size_t position = role.position; position < role.position + launched; ++position) {
+        for (TracedLane& traced : role.traced) {
+            trace::OpTime& time = traced.trace.times.emplace_back();
+            time.step = role.step;
+            time.op = static_cast<std::uint32_t>(position);
+            time.issue = role.host[traced.lane];
+        }
+        for (std::int64_t& host : role.host) host += role.timing->durations.issue[position];
+        for (const std::uint32_t column : role.timing->ends.needed_by(position)) {
+            const Times& dep = role.ends[column];
+            for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.ready[lane] = std::max(role.ready[lane], dep[lane]);
+        }
+    }
+    for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.ready[lane] = std::max(role.ready[lane], role.host[lane]);
+}
+
+/// False while peers have not arrived; the last role to arrive completes the launch for all. A role waits for one launch at a time, so
+/// the k-th of each meet.
 bool Pass::meet(RoleClock& role, std::uint32_t index) {
-    const AxisId axis = role.program->collective_of(role.program->ops[role.position]).axis;
-    const std::uint32_t set = peers_.set_of[axis.index()][index];
-    const std::int64_t duration = role.durations->device[role.position];
-    if (peers_.sizes[set] == 1) {
-        complete(role, role.ready, role.ready + duration);
+    const AxisId axis = role.program->collective_of(role.op()).axis;
+    const Meetings& meetings = lanes_.axes[axis.index()];
+    const std::uint32_t set = meetings.role_set[index];
+    role.waiting = true;
+    if (meetings.set_roles[set] == 1) {
+        RoleClock* alone = &role;
+        meeting_.complete(axis, {&alone, 1});
         return true;
     }
-    Gathering& gathering = gatherings_[set];
-    gathering.ready = std::max(gathering.ready, role.ready);
-    gathering.duration = std::max(gathering.duration, duration);
-    role.waiting = true;
-    if (++gathering.arrived < peers_.sizes[set]) return false;
-    const std::int64_t begin = gathering.ready, end = begin + gathering.duration;
-    gathering = {};
+    if (++arrived_[axis.index()][set] < meetings.set_roles[set]) return false;
+    arrived_[axis.index()][set] = 0;
+    std::vector<RoleClock*> members;
     for (std::uint32_t other = 0; other < roles_.size(); ++other) {
         RoleClock& peer = roles_[other];
-        if (peer.waiting && peers_.set_of[axis.index()][other] == set &&
-            peer.program->collective_of(peer.program->ops[peer.position]).axis == axis)
-            complete(peer, begin, end);
+        if (peer.waiting && meetings.role_set[other] == set && peer.program->collective_of(peer.op()).axis == axis) members.push_back(&peer);
     }
+    meeting_.complete(axis, members);
     return true;
-}
-
-void Pass::complete(RoleClock& role, std::int64_t begin, std::int64_t end) {
-    const std::uint32_t launched = role.durations->launched[role.position];
-    role.beside.add(begin, end);
-    role.streams[role.program->ops[role.position].stream.index()] = end;
-    for (std::uint32_t i = 0; i < launched; ++i) {
-        trace::OpTime& time = role.times[role.times.size() - launched + i];
-        time.begin = role.ready;
-        time.end = end;
-        role.done[role.position++] = end;
-    }
-    role.waiting = false;
 }
 
 void Pass::report_deadlock() const {
@@ -222,8 +297,7 @@ void Pass::report_deadlock() const {
         if (role.finished)
             what += fmt::format(" rank {} has finished;", rank);
         else
-            what += fmt::format(" rank {} in op {} '{}' of step {};", rank, role.position,
-                                schedule_.names[role.program->ops[role.position].name], role.step);
+            what += fmt::format(" rank {} in op {} '{}' of step {};", rank, role.position, schedule_.names[role.op().name], role.step);
     }
     what.back() = '.';
     throw BugError(what);

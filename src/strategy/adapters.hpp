@@ -1,13 +1,31 @@
-// LoRA adapters (Hu et al. 2021): how many parameters they add to a model.
-// Used by reports; planners build the adapters themselves (torch/build.cpp).
+// LoRA adapters (Hu et al. 2021): which linear layers of a model have them, and how many parameters they add.
+// Used by torch/build.cpp, which builds them, by check_techniques.cpp and by reports.
 // Knows no schedule.
 #pragma once
 
 #include "strategy/scenario.hpp"
 
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
 namespace zerosim::strategy {
 
-/// rank * (in + out) for each adapted linear layer of every block; 0 without adapters.
+/// A linear layer of a block, by the name that train.lora-targets gives it.
+struct LinearLayer {
+    std::string_view name;
+    std::int64_t in = 0, out = 0;
+};
+[[nodiscard]] std::vector<LinearLayer> linear_layers(const model::Model& model);
+
+/// Whether the linear layer `name` has an adapter.
+[[nodiscard]] bool adapts(const Training& training, std::string_view name);
+
+/// What training with adapters adds: rank * (in + out) for each adapted layer of every block, and trained copies of embedding and head;
+/// 0 without adapters.
 [[nodiscard]] std::int64_t adapter_parameters(const model::Model& model, const Training& training);
+
+/// A schedule's parameter beyond the model's own: LoRA's B begins with zeros, so that an adapter changes nothing at first.
+[[nodiscard]] bool starts_as_zero(std::string_view name);
 
 }  // namespace zerosim::strategy

@@ -9,4 +9,7 @@ namespace zerosim::strategy {
 
 void check_scenario(const Scenario& scenario);
 
+/// Planned as a framework's eager host issues it: memory goes through its caching allocator.
+[[nodiscard]] bool is_eager(const Scenario& scenario);
+
 }  // namespace zerosim::strategy

@@ -15,7 +15,7 @@ std::int64_t group_of(const schedule::Axis& axis, std::int64_t rank) { return ra
 std::vector<MatchedCollective> match_collectives(const schedule::Schedule& schedule, const Trace& trace) {
     using Key = std::tuple<std::int32_t, std::uint32_t, std::int64_t, std::uint32_t>;   // step, axis, group, k
     // A simulated rank may stand for all of its role: then the representatives are members of one another's groups.
-    const bool representatives = trace.simulated && static_cast<std::int64_t>(trace.ranks.size()) < schedule.ranks;
+    const bool representatives = trace.simulated && trace.statistics.empty() && static_cast<std::int64_t>(trace.ranks.size()) < schedule.ranks;
     std::map<Key, std::size_t> positions;
     std::vector<MatchedCollective> matched;
     for (std::size_t index = 0; index < trace.ranks.size(); ++index) {

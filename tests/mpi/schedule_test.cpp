@@ -155,5 +155,35 @@ TEST(WholeSchedule, TrainsTheBitsOfThreadsAtEveryStage) {
     }
 }
 
+// PyTorch's systems: collectives of several streams mix, and their sum is the schedule's.
+TEST(WholeSchedule, EagerSystemsHandMpiTheirBytesAndTrainTheBitsOfThreads) {
+    comm::MpiCommunicator world(MPI_COMM_WORLD);
+    for (const auto& [system, stage] : {std::pair{strategy::System::ddp, 0}, {strategy::System::ddp, 1}, {strategy::System::fsdp2, 2}, {strategy::System::fsdp2, 3},
+                                       {strategy::System::fsdp, 3}, {strategy::System::deepspeed, 1}, {strategy::System::deepspeed, 2}, {strategy::System::deepspeed, 3},
+                                       {strategy::System::megatron, 0}, {strategy::System::megatron, 1}}) {
+        auto s = scenario_of(stage, world.size());
+        s.strategy.system = system;
+        if (system == strategy::System::megatron) s.model.implementation = model::Implementation::megatron;
+        const auto schedule = strategy::plan(s);
+        const auto& program = schedule.program_of(world.rank());
+        tests::MpiTraffic expected;
+        const auto add_segment = [&](schedule::Segment segment) {
+            const auto [begin, end] = program.bounds(segment);
+            for (std::size_t op = begin; op < end; ++op) {
+                if (program.ops[op].kind != schedule::OpKind::collective) continue;
+                const auto& c = program.collective_of(program.ops[op]);
+                const auto& counted = program.tensor(c.kind == CollectiveKind::reduce_scatter ? c.receive : c.send);
+                expected += tests::expected_traffic(c.kind, counted.elements(), counted.dtype, world.rank(), world.size());
+            }
+        };
+        add_segment(schedule::Segment::init);
+        for (int step = 1; step <= s.training.steps; ++step) add_segment(program.segment_of_step(step));
+        tests::reset_traffic();
+        const exec::RankResult mine = run_rank(s, schedule, world);
+        EXPECT_EQ(tests::traffic(), expected) << "stage " << stage << "\n  counted:  " << tests::describe(tests::traffic()) << "\n  expected: " << tests::describe(expected);
+        EXPECT_EQ(gathered(schedule, world, mine).hashes, test::train(s).hashes) << "stage " << stage;
+    }
+}
+
 }  // namespace
 }  // namespace zerosim

@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 #include "exec/host_rank.hpp"
 #include "schedule/validate.hpp"
+#include "strategy/adapters.hpp"
 #include "strategy/plan.hpp"
 
 #include <cmath>
@@ -66,7 +67,10 @@ inline Trained train(const strategy::Scenario& s, bool planned_arena = true) {
     host.data = s.training.data;
     host.vocabulary = s.model.real_vocabulary;
     host.planned_arena = planned_arena;
-    return combine(schedule, run(schedule, host, options_of(s)));
+    auto options = options_of(s);
+    while (options.initial.starts.size() < schedule.parameters.size())   // adapters
+        options.initial.starts.push_back(strategy::starts_as_zero(schedule.parameters[options.initial.starts.size()]) ? data::Start::zero : data::Start::random);
+    return combine(schedule, run(schedule, host, options));
 }
 
 }  // namespace zerosim::test

@@ -61,22 +61,25 @@ void Reducer::ready(Parameter& p) {
     if (forwards_ == 1) ready_order_.push_back(&p);
     const Place& place = places_.at(&p);
     Bucket& bucket = buckets_[place.bucket];
-    OpId copied;
-    if (p.gradient.tensor != place.view) copied = tape_.program.copy(tape_.options.stream, p.gradient.tensor, place.view);
+    if (p.gradient.tensor != place.view) tape_.program.copy(tape_.options.stream, p.gradient.tensor, place.view);
     if (options_.gradient_as_bucket_view) {
         p.gradient.buffer.reset();   // the gradient is the bucket's view from now on
         p.gradient.tensor = place.view;
     }
-    if (++bucket.ready == bucket.parameters.size()) launch(bucket, copied);
+    if (++bucket.ready == bucket.parameters.size()) launch(bucket);
 }
 
-void Reducer::launch(Bucket& bucket, OpId copied) {
+/// ProcessGroupNCCL's stream waits for the current one, and nobody for it until the end of backward. DDP divides by the number of ranks
+/// as it copies into the bucket; here the reduction averages.
+void Reducer::launch(Bucket& bucket) {
     schedule::Collective c;
     c.kind = CollectiveKind::all_reduce;
     c.axis = options_.axis;
     c.send = c.receive = bucket.tensor;
-    c.reduction = Reduction::sum;
-    bucket.reduced = tape_.program.collective(options_.stream, "all_reduce", c, std::vector<OpId>{copied});
+    c.reduction = Reduction::average;
+    tape_.program.wait_stream(options_.stream, tape_.options.stream);
+    const torch::Buffer room = tape_.reduction_scratch(c, options_.pool, options_.ranks);
+    bucket.reduced = tape_.program.collective(options_.stream, "all_reduce", c);
 }
 
 void Reducer::finalize() {

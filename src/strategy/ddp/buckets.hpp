@@ -15,6 +15,8 @@ struct ReducerOptions {
     bool gradient_as_bucket_view = false;
     StreamId stream;     // of collectives
     AxisId axis;
+    PoolId pool;         // of that stream: scratch of host ranks
+    std::int64_t ranks = 1;
 };
 
 class Reducer {
@@ -42,7 +44,7 @@ private:
     void ready(torch::Parameter& parameter);
     void make_bucket(std::vector<torch::Parameter*> parameters);
     void rebuild();
-    void launch(Bucket& bucket, OpId copied);
+    void launch(Bucket& bucket);
 
     torch::Tape& tape_;
     ReducerOptions options_;

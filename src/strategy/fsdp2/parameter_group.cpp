@@ -11,8 +11,6 @@ namespace {
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 // split_with_sizes_copy uploads its block table: 16 bytes for each of at most 132 * 16 blocks (measured: 33 792 B on an H200).
 constexpr std::int64_t kCopyOutTable = 132 * 16 * 16;
-// _chunk_cat's: 8 bytes for every 2 KiB of this rank's slice of the reduce-scatter input (measured).
-std::int64_t copy_in_table(std::int64_t slice_bytes) { return 8 * ceil_div(slice_bytes, 2048); }
 
 }  // namespace
 
@@ -27,6 +25,9 @@ ParameterGroup::ParameterGroup(Tape& tape, Comm& comm, std::vector<Parameter*> p
         m.whole_tensor = tape.view(p->name, m.whole, comm.compute_dtype, p->rows, p->columns);
         tape.program.at(m.whole_tensor).parameter = p->index;
         m.whole_by_rank = tape.program.tensor(p->name, m.whole, comm.compute_dtype, comm.shard_ranks, m.shard_elements);
+        schedule::FlatLayout& layout = tape.program.at(p->layout);
+        layout.shard = m.shard_elements;
+        layout.padded = m.shard_elements * comm.shard_ranks;
         members_.push_back(m);
         p->dtype = comm.compute_dtype;
         p->value.tensor = m.whole_tensor;
@@ -49,7 +50,7 @@ void ParameterGroup::allocate_shard(Parameter* parameter, bool again) {
         if (again) tape_.program.free(before);
         m.shard_tensor = tape_.view(parameter->name, m.shard, comm_.shard_dtype, m.shard_elements, 1);
         tape_.program.at(m.shard_tensor).parameter = parameter->index;
-        tape_.program.fill(comm_.compute, m.shard_tensor, 0);   // initial values come from the framework
+        tape_.program.initialize(comm_.compute, m.shard_tensor, {}, m.range(comm_.shard));
     }
 }
 
@@ -179,8 +180,12 @@ void ParameterGroup::wait_for_unshard(bool forward) {
         copy_out();
     }
     sharded_ = false;
+    const OpId copied_out = tape_.program.last(comm_.compute);
     if (forward) {
+        comm_.gathers_wait(tape_.program, std::exchange(comm_.copied_out, copied_out));
         comm_.previous_gather = std::move(*gathered_);   // so that the next gather may overlap this copy-out
+    } else {
+        comm_.gathers_wait(tape_.program, copied_out);
     }
     gathered_.reset();
 }
@@ -219,88 +224,24 @@ void ParameterGroup::post_backward() {
         keep_unsharded_gradients();
         return;
     }
-    std::vector<Value> gradients;
+    std::vector<Pending> pending;
     std::int64_t shard_elements = 0;
     for (Member& m : members_) {
         Value& source = m.upcast_gradient.defined() ? m.upcast_gradient : m.parameter->gradient;
         if (!source.defined()) continue;
-        gradients.push_back(std::exchange(source, Value{}));
+        pending.push_back({&m, std::exchange(source, Value{})});
         shard_elements += m.shard_elements;
     }
     reshard();
-    if (gradients.empty()) return;
+    if (pending.empty()) return;
     comm_.previous_reduce_input.reset();
-    reduce(std::move(gradients), shard_elements);
-}
-
-/// [foreach_reduce]
-void ParameterGroup::reduce(std::vector<Value> gradients, std::int64_t shard_elements) {
-    TensorId whole, slice;
-    Buffer input = scratch("reduce_input", shard_elements * comm_.shard_ranks, comm_.reduce_dtype, comm_.compute_pool, Role::bucket, whole);
-    OpId copied;
-    {
-        const Buffer table = tape_.scratch("copy_in_table", copy_in_table(shard_elements * size_of(comm_.reduce_dtype)));
-        std::vector<TensorId> pairs;
-        for (const Value& g : gradients) {
-            pairs.push_back(g.tensor);
-            pairs.push_back(tape_.program.tensor("reduce_input", input.storage(), comm_.reduce_dtype, g.rows, g.columns));
-        }
-        copied = tape_.program.copy_all(comm_.compute, pairs);
-    }
-    gradients.clear();
-    Buffer output = scratch("sharded_gradients", shard_elements, comm_.reduce_dtype, comm_.scatter_pool, Role::gradient_shard, slice);
-    schedule::Collective c;
-    c.kind = CollectiveKind::reduce_scatter;
-    c.axis = comm_.shard;
-    c.send = whole;
-    c.receive = slice;
-    c.reduction = Reduction::sum;
-    comm_.last_reduction = tape_.program.collective(comm_.scatter, "reduce_scatter", c, std::vector<OpId>{copied});
-    tape_.memory.used_elsewhere(input.storage(), comm_.last_reduction);
-    PoolId pool = comm_.scatter_pool;
-    StreamId stream = comm_.scatter;
-    if (comm_.replicas > 1) {
-        pool = comm_.reduce_pool;
-        stream = comm_.reduce;
-        c.kind = CollectiveKind::all_reduce;
-        c.axis = comm_.replicate;
-        c.send = c.receive = slice;
-        comm_.last_reduction = tape_.program.collective(stream, "all_reduce", c, std::vector<OpId>{comm_.last_reduction});
-        comm_.all_reduce_inputs.push_back(output);
-    }
-    comm_.previous_reduce_input = std::move(input);
-    if (comm_.reduce_dtype != comm_.shard_dtype) {
-        TensorId narrow;
-        Buffer cast = scratch("sharded_gradients", shard_elements, comm_.shard_dtype, pool, Role::gradient_shard, narrow);
-        comm_.last_reduction = tape_.program.copy(stream, slice, narrow);
-        output = std::move(cast);
-        slice = narrow;
-    }
-    if (comm_.offload) {
-        copy_to_host(slice);   // the output is freed at once
-    } else {
-        gradients_.push_back(std::move(output));
-    }
-}
-
-/// Sharded gradients in pinned host memory until zero_grad.
-void ParameterGroup::copy_to_host(TensorId gradients) {
-    schedule::Tensor part = tape_.program.at(gradients);
-    for (const Member& m : members_) {
-        if (!m.parameter->trainable) continue;
-        gradients_.push_back(tape_.memory.allocate("host_gradient", m.shard_elements * size_of(comm_.shard_dtype), comm_.host_pool, Role::gradient_shard,
-                                                   schedule::Space::pinned));
-        part.columns = part.row_stride = m.shard_elements;
-        const TensorId source = tape_.program.tensor(part);
-        const TensorId kept = tape_.view("host_gradient", gradients_.back().storage(), comm_.shard_dtype, m.shard_elements, 1);
-        comm_.last_reduction = tape_.program.copy(comm_.replicas > 1 ? comm_.reduce : comm_.scatter, source, kept);
-        part.offset.constant += m.shard_elements * size_of(comm_.shard_dtype);
-    }
+    reduce(std::move(pending), shard_elements);
 }
 
 torch::Updated ParameterGroup::updated(const Parameter* parameter) const {
     for (const Member& m : members_)
-        if (m.parameter == parameter) return {parameter->name, layer_, m.shard_elements, comm_.shard_dtype, m.shard_tensor};
+        if (m.parameter == parameter)
+            return {parameter->name, layer_, m.shard_elements, comm_.shard_dtype, m.shard_tensor, m.gradient, m.range(comm_.shard)};
     throw BugError("a parameter is not of this group");
 }
 

@@ -28,6 +28,13 @@ struct Comm {
     Buffer previous_reduce_input;         // freed before the next reduce-scatter [ReduceScatterState]
     std::vector<Buffer> all_reduce_inputs;   // held until the end of backward
     OpId last_reduction;
+    OpId copied_out;                      // the copy-out of previous_gather
+
+    /// [_wait_all_gather_streams_on_event]
+    void gathers_wait(schedule::ProgramBuilder& program, OpId event) const {
+        program.wait_event(copy_in, event);
+        program.wait_event(gather, event);
+    }
 };
 
 class ParameterGroup {
@@ -46,7 +53,10 @@ public:
     void post_backward();
     [[nodiscard]] bool finished_backward() const { return finished_backward_; }
     void begin_backward() { finished_backward_ = false; }
-    void drop_gradients() { gradients_.clear(); }
+    void drop_gradients() {
+        gradients_.clear();
+        for (Member& m : members_) m.gradient = {};
+    }
     /// The shard of a trained parameter, as the optimizer sees it.
     [[nodiscard]] torch::Updated updated(const Parameter* parameter) const;
 
@@ -57,7 +67,9 @@ private:
         StorageId shard, whole;
         TensorId shard_tensor, whole_tensor;
         TensorId whole_by_rank;            // [ranks, shard_elements], padding included
+        [[nodiscard]] schedule::ShardRange range(AxisId axis) const { return {parameter->layout, {0, shard_elements, axis}, shard_elements}; }
         Value upcast_gradient;             // unsharded gradient in the reduce dtype, without synchronisation
+        TensorId gradient;                 // this rank's part, reduced
     };
     [[nodiscard]] bool casts() const { return comm_.shard_dtype != comm_.compute_dtype; }
     void gather();
@@ -67,8 +79,15 @@ private:
     void copy_out();
     void accumulate_gradients();
     void keep_unsharded_gradients();
-    void reduce(std::vector<Value> gradients, std::int64_t shard_elements);
-    void copy_to_host(TensorId gradients);
+    /// A member's complete gradient, waiting to be reduced.
+    struct Pending {
+        Member* member;
+        Value gradient;
+    };
+    void reduce(std::vector<Pending> pending, std::int64_t shard_elements);
+    void chunk_cat(const std::vector<Pending>& pending, StorageId input, std::int64_t shard_elements);
+    void keep(Buffer output, TensorId slice, StreamId stream, const std::vector<Member*>& members);
+    void copy_to_host(TensorId gradients, const std::vector<Member*>& members);
     [[nodiscard]] Buffer scratch(const char* name, std::int64_t elements, DType dtype, PoolId pool, schedule::Role role, TensorId& tensor);
 
     Tape& tape_;

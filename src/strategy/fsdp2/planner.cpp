@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "strategy/fsdp2/parameter_group.hpp"
+#include "strategy/torch/activation_offload.hpp"
 #include "strategy/torch/training_step.hpp"
 
 #include <fmt/core.h>
@@ -35,7 +36,9 @@ public:
     [[nodiscard]] torch::StepHooks hooks() {
         torch::StepHooks h;
         h.before_forward = [this](bool last) {
-            comm_.synchronize = last;
+            comm_.synchronize = last || scenario_.strategy.sync_each_batch.value_or(false);
+            // [_root_pre_forward]: the first gathers read what the optimizer wrote.
+            comm_.gathers_wait(tape_.program, tape_.program.last(comm_.compute));
             root_->unshard();
             root_->wait_for_unshard(true);
         };
@@ -45,6 +48,9 @@ public:
         h.after_backward = [this] { after_backward(); };
         h.optimize = [this] { optimize(); };
         h.zero_gradients = [this] {
+            // Their pool's stream reuses them only after its next wait for the current one [foreach_reduce]; here it waits at once.
+            tape_.program.wait_stream(comm_.scatter, comm_.compute);
+            tape_.program.wait_stream(comm_.reduce, comm_.compute);
             for (const auto& block : blocks_) block->drop_gradients();
             root_->drop_gradients();
         };
@@ -92,6 +98,7 @@ private:
                 if (!blocks_.empty()) blocks_.back()->unshard();
             };
         }
+        comm_.gathers_wait(tape_.program, std::exchange(comm_.copied_out, {}));
         comm_.previous_gather.reset();
     }
 
@@ -101,6 +108,10 @@ private:
         for (const auto& block : blocks_)
             if (!block->finished_backward()) block->post_backward();
         comm_.previous_reduce_input.reset();
+        // [finalize_backward]: the current stream waits for every post_reduce event.
+        tape_.program.wait_stream(comm_.compute, comm_.scatter);
+        tape_.program.wait_stream(comm_.compute, comm_.reduce);
+        if (!comm_.all_reduce_inputs.empty()) tape_.program.wait_stream(comm_.scatter, comm_.reduce);
         comm_.all_reduce_inputs.clear();
     }
 
@@ -110,7 +121,7 @@ private:
             if (p.trainable) updated.push_back(group_of(p).updated(&p));
         tape_.program.host_wait(comm_.compute, std::vector<OpId>{comm_.last_reduction});
         if (comm_.offload) return optimizer_.step_on_host(updated, comm_.host_pool);   // clipping too
-        if (scenario_.training.clip_gradients > 0) optimizer_.clip(updated);
+        if (scenario_.training.clip_gradients > 0) optimizer_.clip(updated, comm_.shard_ranks > 1 ? std::optional(torch::NormReduction{comm_.reduce, comm_.shard}) : std::nullopt);
         optimizer_.step(updated);
     }
 
@@ -142,8 +153,8 @@ void declare(Comm& c, schedule::Schedule& schedule, schedule::ProgramBuilder& pr
     schedule.axes.push_back({schedule.names.intern("replicate"), c.replicas, c.shard_ranks});
     const Precision precision = s.training.precision;
     c.shard_dtype = precision == Precision::bf16 ? DType::bf16 : DType::fp32;
-    c.compute_dtype = precision == Precision::fp32 ? DType::fp32 : DType::bf16;
-    c.reduce_dtype = precision == Precision::bf16_mixed ? s.training.reduce_precision.value_or(DType::fp32) : c.shard_dtype;
+    c.compute_dtype = compute_dtype(precision);
+    c.reduce_dtype = has_master_weights(precision) ? s.training.reduce_precision.value_or(DType::fp32) : c.shard_dtype;
     c.offload = s.strategy.parameters_at == Placement::cpu;
 }
 
@@ -154,12 +165,17 @@ schedule::Schedule plan_fsdp2(const Scenario& scenario) {
     schedule.ranks = scenario.ranks;
     for (const auto& parameter : model::parameters(scenario.model)) schedule.parameters.push_back(parameter.name);
     schedule::ProgramBuilder program(schedule);
+    constexpr std::size_t kOpsOfBlock = 700;   // two steps of a Llama block with recomputation: a guess, only for room
+    program.reserve(kOpsOfBlock * static_cast<std::size_t>(scenario.model.layers));
     torch::Memory memory(program);
     Comm comm;
     declare(comm, schedule, program, scenario);
-    Tape tape(memory, {comm.compute_pool, comm.compute, false, scenario.training.fp8_products});
+    Tape tape(memory, {comm.compute_pool, comm.compute, false, comm.compute_dtype, scenario.training.fp8_products,
+                       torch::gemm_workspace_bytes(scenario.cluster.device.generation), scenario.training.compile});
     tape.engine.early_stop = scenario.training.recompute_early_stop;
     tape.engine.selective = scenario.training.recompute.selective;
+    tape.engine.drops_unused = scenario.training.compile;
+    if (scenario.training.offload_activations) torch::offload_saved_tensors(tape, comm.host_pool);
     LanguageModel model(tape, scenario);
     Sharded sharded(tape, comm, model, scenario);
     { const Buffer first = tape.scratch("first_tensor", 4); }   // what creates the CUDA context

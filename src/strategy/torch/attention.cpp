@@ -18,7 +18,24 @@ kernel::Attributes attributes_of(const AttentionShape& s) {
     a.heads = static_cast<std::int32_t>(s.heads);
     a.kv_heads = static_cast<std::int32_t>(s.kv_heads);
     a.head_dim = static_cast<std::int32_t>(s.head_dim);
+    if (s.value_width() != s.head_dim) a.value_dim = static_cast<std::int32_t>(s.value_dim);
+    a.keys = static_cast<std::int32_t>(s.keys);
+    a.window = static_cast<std::int32_t>(s.window);
     return a;
+}
+
+/// SDPA's choice: flash for 2-byte floats without a mask, heads of at most 256 and values as wide as queries [sdp_utils.cpp].
+bool takes_flash(const AttentionShape& s, DType dtype) {
+    constexpr std::int64_t kLargestHead = 256;
+    return dtype != DType::fp32 && !s.masked && s.value_width() == s.head_dim && s.head_dim <= kLargestHead;
+}
+
+/// A boolean mask becomes a bias of the queries' dtype in every call, its rows aligned to 16 [convert_boolean_attn_mask, pad_bias].
+Value attention_bias(Tape& tape, const AttentionShape& s, DType dtype) {
+    if (!s.masked) return {};
+    Value bias = tape.make("attention_bias", s.batch * s.sequence, round_up(s.key_count(), 16), dtype);
+    tape.elementwise("masked_fill", {}, bias, 0);
+    return bias;
 }
 
 /// num_splits_heuristic: few (batch, head, 64-row) blocks are split along the keys, to fill 132 multiprocessors (H200) with two blocks each;
@@ -26,9 +43,11 @@ kernel::Attributes attributes_of(const AttentionShape& s) {
 std::int64_t splits(const AttentionShape& s) {
     constexpr double kBlocks = 132 * 2;
     const auto ceil_div = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
-    const std::int64_t row_blocks = s.batch * s.heads * ceil_div(s.sequence, 64);
+    // A single query: the query heads of a key head are its rows [mha_fwd, seqlenq_ngroups_swapped].
+    const bool single = s.keys > 0 && s.sequence == 1;
+    const std::int64_t row_blocks = single ? s.batch * s.kv_heads * ceil_div(s.heads / s.kv_heads, 64) : s.batch * s.heads * ceil_div(s.sequence, 64);
     if (static_cast<double>(row_blocks) >= 0.8 * kBlocks) return 1;
-    const std::int64_t key_blocks = ceil_div(s.sequence, s.head_dim <= 64 ? 256 : s.head_dim <= 128 ? 128 : 64);
+    const std::int64_t key_blocks = ceil_div(s.key_count(), s.head_dim <= 64 ? 256 : s.head_dim <= 128 ? 128 : 64);
     const auto eligible = [&](std::int64_t n) { return n == 1 || ceil_div(key_blocks, n) != ceil_div(key_blocks, n - 1); };
     const auto occupancy = [&](std::int64_t n) {
         const double waves = static_cast<double>(row_blocks * n) / kBlocks;
@@ -41,6 +60,20 @@ std::int64_t splits(const AttentionShape& s) {
     for (std::int64_t n = 1; n <= most; ++n)
         if (eligible(n) && occupancy(n) >= 0.85 * best) return n;
     return 1;
+}
+
+void emit_backward(Tape& tape, const AttentionShape& s, const Values& kept, const Value& g, const Values& out) {
+    Buffer held;
+    const TensorId room = tape.workspace(kernel::Kernel::attention_backward, attributes_of(s), g.dtype, held);
+    tape.emit(kernel::Kernel::attention_backward, "attention_backward",
+              {g.tensor, kept[0].tensor, kept[1].tensor, kept[2].tensor, kept[3].tensor, kept[4].tensor, room, out[0].tensor, out[1].tensor, out[2].tensor},
+              attributes_of(s));
+}
+
+void emit_forward(Tape& tape, const AttentionShape& s, const Value& q, const Value& k, const Value& v, const Value& y, const Value& lse) {
+    Buffer held;
+    const TensorId room = tape.workspace(kernel::Kernel::attention_forward, attributes_of(s), q.dtype, held);
+    tape.emit(kernel::Kernel::attention_forward, "attention", {q.tensor, k.tensor, v.tensor, room, y.tensor, lse.tensor}, attributes_of(s));
 }
 
 /// mha_bwd: dq, dk, dv, softmax_d and the fp32 accumulator of dq (sequence rounded to 128, head size to 32); with fewer key heads
@@ -57,9 +90,7 @@ Values flash_backward(Tape& tape, const AttentionShape& s, const Values& kept, c
         dk = tape.scratch("dk_expanded", expanded);
         dv = tape.scratch("dv_expanded", expanded);
     }
-    tape.emit(kernel::Kernel::attention_backward, "attention_backward",
-              {g.tensor, kept[0].tensor, kept[1].tensor, kept[2].tensor, kept[3].tensor, kept[4].tensor, {}, out[0].tensor, out[1].tensor, out[2].tensor},
-              attributes_of(s));
+    emit_backward(tape, s, kept, g, out);
     return out;
 }
 
@@ -68,9 +99,10 @@ Values efficient_backward(Tape& tape, const AttentionShape& s, const Values& kep
     Values out;
     for (std::size_t i = 0; i < 3; ++i) out.push_back(tape.like("attention_gradient", kept[i]));
     const Buffer delta = tape.scratch("delta", 4 * s.batch * s.heads * s.sequence);
-    tape.emit(kernel::Kernel::attention_backward, "attention_backward",
-              {g.tensor, kept[0].tensor, kept[1].tensor, kept[2].tensor, kept[3].tensor, kept[4].tensor, {}, out[0].tensor, out[1].tensor, out[2].tensor},
-              attributes_of(s));
+    // Gradients of 2-byte queries are summed in fp32 [mem_eff_attention/kernel_backward.h, workspace_elements_gq].
+    const std::int64_t accumulated = g.dtype == DType::fp32 ? 0 : s.batch * s.heads * round_up(s.sequence, 64) * round_up(s.head_dim, 64);
+    const Buffer accumulator = tape.scratch("dq_accumulator", 4 * accumulated);
+    emit_backward(tape, s, kept, g, out);
     return out;
 }
 
@@ -78,21 +110,23 @@ Values efficient_backward(Tape& tape, const AttentionShape& s, const Values& kep
 
 Value attention(Tape& tape, const Value& q_in, const Value& k_in, const Value& v_in, const AttentionShape& s) {
     const Value v = tape.lower(v_in), k = tape.lower(k_in), q = tape.lower(q_in);
-    const bool flash = q.dtype != DType::fp32;
+    const bool flash = takes_flash(s, q.dtype);
     auto node = tape.engine.node({q.node, k.node, v.node});
     const std::int64_t padded = flash ? s.sequence : round_up(s.sequence, 32);   // the efficient kernel's log-sum-exp is aligned to 32
     Values outputs = tape.engine.computed(false, [&] {
-        Value y = tape.make("attention", q.rows, q.columns, q.dtype);
+        Value y = tape.make("attention", q.rows, s.heads * s.value_width(), q.dtype);
         Value lse = tape.make("log_sum_exp", s.batch * padded, s.heads, DType::fp32);
+        lse.tensor = tape.program.tensor("log_sum_exp", lse.buffer.storage(), DType::fp32, s.batch * s.sequence, s.heads);   // without the padding
         if (!flash) {   // without dropout its seed and offset stay on the host
-            tape.emit(kernel::Kernel::attention_forward, "attention", {q.tensor, k.tensor, v.tensor, {}, y.tensor, lse.tensor}, attributes_of(s));
+            emit_forward(tape, s, q, k, v, y, lse);
+            if (Value bias = attention_bias(tape, s, q.dtype); bias.defined()) return Values{std::move(y), std::move(lse), std::move(bias)};
             return Values{std::move(y), std::move(lse)};
         }
         const std::int64_t partial_rows = splits(s) > 1 ? splits(s) * s.batch * s.heads * s.sequence : 0;
         const Buffer partial_lse = tape.scratch("partial_log_sum_exp", 4 * partial_rows);
         const Buffer partial_out = tape.scratch("partial_attention", 4 * partial_rows * round_up(s.head_dim, 32));
         Value rng = tape.make("rng_state", 1, 2, DType::int64), unused = tape.make("rng_unused", 1, 1, DType::int64);
-        tape.emit(kernel::Kernel::attention_forward, "attention", {q.tensor, k.tensor, v.tensor, {}, y.tensor, lse.tensor}, attributes_of(s));
+        emit_forward(tape, s, q, k, v, y, lse);
         return Values{std::move(y), std::move(lse), std::move(rng), std::move(unused)};
     });
     Value out = outputs[0];
@@ -111,16 +145,19 @@ Value attention(Tape& tape, const Value& q_in, const Value& k_in, const Value& v
 }
 
 Value rotate_complex(Tape& tape, const Value& x, const Value& rope, std::int64_t sequence, std::int64_t head_dim) {
+    kernel::Attributes a;
+    a.sequence = static_cast<std::int32_t>(sequence);
+    a.head_dim = static_cast<std::int32_t>(head_dim);
     const Value complex = to(tape, x, DType::fp32);
     auto node = tape.engine.node({complex.node});
     Value product = tape.make("rotated", complex.rows, complex.columns, DType::fp32);
-    tape.elementwise("rotary", {complex.tensor, rope.tensor}, product, 3);
+    tape.elementwise(kernel::EagerOperation::rotate, "rotary", {complex.tensor, rope.tensor}, product, 3, a);
     if (node) {
         // conj(rope) is materialised: 8 bytes for each of s * d/2 frequencies.
-        node->apply = [&tape, frequencies = 8 * sequence * head_dim / 2](Node&, Values& g) {
+        node->apply = [&tape, a, rope = rope.tensor, frequencies = 8 * sequence * head_dim / 2](Node&, Values& g) {
             const Buffer conjugate = tape.scratch("conjugate", frequencies);
             Value back = tape.like("rotary_gradient", g[0]);
-            tape.elementwise("rotary_backward", {g[0].tensor}, back, 3);
+            tape.elementwise(kernel::EagerOperation::rotate_backward, "rotary_backward", {g[0].tensor, rope}, back, 3, a);
             return Values{std::move(back)};
         };
     }
@@ -128,35 +165,52 @@ Value rotate_complex(Tape& tape, const Value& x, const Value& rope, std::int64_t
     return to(tape, product, x.dtype);
 }
 
-Value rotate_half(Tape& tape, const Value& x) {
+namespace {
+
+/// One half of each row of a tall view, d columns wide.
+Value half_of(Tape& tape, Value tall, std::int64_t from) {
+    schedule::Tensor view = tape.program.at(tall.tensor);
+    view.columns /= 2;
+    view.offset.constant += from * size_of(view.dtype);
+    tall.columns = view.columns;
+    tall.tensor = tape.program.tensor(view);
+    return tall;
+}
+
+}  // namespace
+
+Value rotate_half(Tape& tape, const Value& x, std::int64_t head_dim) {
     // neg of the second half; cat with the first. Backward: two slices, each embedded in zeros, the negation between.
+    const std::int64_t d = head_dim, tall_rows = x.elements() / d;
     auto slice_second = tape.engine.node({x.node});
-    const auto embed = [&tape, columns = x.columns](Node&, Values& g) {
-        Value whole = tape.make("slice_gradient", g[0].rows, columns, g[0].dtype);
-        tape.elementwise("slice_backward", {g[0].tensor}, whole, 0);
-        return Values{std::move(whole)};
+    const auto embed = [&tape, d, tall_rows, rows = x.rows, columns = x.columns](std::int64_t from) {
+        return [&tape, d, tall_rows, rows, columns, from](Node&, Values& g) {
+            kernel::Attributes a;
+            a.value = static_cast<float>(from);
+            Value whole = tape.make("slice_gradient", tall_rows, d, g[0].dtype);
+            tape.elementwise(kernel::EagerOperation::slice_backward, "slice_backward", {g[0].tensor}, whole, 0, a);
+            return Values{tape.reshaped(std::move(whole), rows, columns)};
+        };
     };
     auto slice_first = slice_second ? tape.engine.node({x.node}) : nullptr;
-    if (slice_second) slice_second->apply = embed;
-    if (slice_first) slice_first->apply = embed;
-    Value half = x;
-    half.columns = x.columns / 2;
+    if (slice_second) slice_second->apply = embed(d / 2);
+    if (slice_first) slice_first->apply = embed(0);
+    const Value tall = tape.reshaped(x, tall_rows, d);
+    Value half = half_of(tape, tall, 0), second = half_of(tape, tall, d / 2);
     half.node = slice_first;
-    Value second = half;
     second.node = slice_second;
-    const Value negative = scale(tape, "neg", second);
+    const Value negative = scale(tape, "neg", second, -1);
     auto node = tape.engine.node({negative.node, half.node});
-    Value out = tape.like("rotate_half", x);
-    tape.elementwise("cat", {negative.tensor, half.tensor}, out, 0);
+    Value out = tape.make("rotate_half", tall_rows, d, x.dtype);
+    tape.elementwise(kernel::EagerOperation::concatenate, "cat", {negative.tensor, half.tensor}, out, 0);
     if (node) {
-        node->apply = [](Node&, Values& g) {
-            Values parts{g[0], g[0]};   // views
-            for (Value& part : parts) part.columns /= 2;
-            return parts;
+        node->apply = [&tape, d, tall_rows](Node&, Values& g) {
+            const Value whole = tape.reshaped(g[0], tall_rows, d);   // its parts are views
+            return Values{half_of(tape, whole, 0), half_of(tape, whole, d / 2)};
         };
     }
     out.node = node;
-    return out;
+    return tape.reshaped(std::move(out), x.rows, x.columns);
 }
 
 }  // namespace zerosim::strategy::torch

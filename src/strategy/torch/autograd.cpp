@@ -28,11 +28,33 @@ Saved Engine::save(const Value& value) {
         recomputing_->values.push_back(value.detach());
         if (early_stop && recomputing_->values.size() == recomputing_->saved) throw StopRecomputation{};
     }
-    return {value.detach(), nullptr, 0};
+    return {recomputing_ != nullptr ? value.detach() : pack(value), nullptr, 0};
+}
+
+/// torchtune's OffloadActivations: tensors of 1,024 bytes and more that are no parameters (whose values have no buffer here).
+Value Engine::pack(const Value& value) {
+    constexpr std::int64_t kSmallest = 1024;
+    if (!to_host || !value.buffer.valid() || value.bytes() < kSmallest) return value.detach();
+    Value packed = to_host(value);
+    packed.packed = true;
+    return packed;
+}
+
+Value Engine::unpack_input(const Value& input) {
+    if (!input.packed) return input;
+    Value back = to_device(input);
+    back.node = input.node;
+    return back;
+}
+
+/// Outputs after which the block saved nothing more (its last product) feed no backward.
+void Engine::drop_unused(Frame& frame) {
+    for (std::size_t i = 0; i < frame.kept.size(); ++i)
+        if (frame.saved_before[i] == frame.saved) frame.kept[i].clear();
 }
 
 Value Engine::unpack(Saved& saved) {
-    if (!saved.frame) return saved.value;
+    if (!saved.frame) return saved.value.packed ? to_device(saved.value) : saved.value;
     if (!saved.frame->recomputed) recompute(*saved.frame);
     // The node's apply() is the only owner from here on.
     return std::exchange(saved.frame->values.at(saved.index), Value{});
@@ -62,9 +84,13 @@ Values Engine::computed(bool product, const std::function<Values()>& compute) {
     if (frame == nullptr || !frame->selective) return compute();
     const bool keeps = !product || frame->products++ % 2 == 0;
     if (!keeps) return compute();
-    if (recomputing_ != nullptr) return std::exchange(frame->kept.at(frame->taken++), Values{});
+    if (recomputing_ != nullptr) {
+        Values kept = std::exchange(frame->kept.at(frame->taken++), Values{});
+        return kept.empty() ? compute() : kept;
+    }
     Values outputs = compute();
     frame->kept.push_back(outputs);
+    frame->saved_before.push_back(frame->saved);
     return outputs;
 }
 

@@ -25,6 +25,7 @@ struct Value {
     bool transposed = false;           // a weight's gradient as mm returns it: never added to in place (see accumulate)
     std::shared_ptr<Node> node;        // null: requires no gradient
     int output = 0;                    // which of the node's outputs this is
+    bool packed = false;               // a saved tensor that lies in host memory
     [[nodiscard]] bool requires_grad() const { return node != nullptr; }
     [[nodiscard]] std::int64_t elements() const { return rows * columns; }
     [[nodiscard]] std::int64_t bytes() const { return elements() * size_of(dtype); }
@@ -47,6 +48,7 @@ struct Frame {
     // Selective checkpointing: outputs kept from forward, in order, and how many products were met.
     bool selective = false;
     std::vector<Values> kept;
+    std::vector<std::size_t> saved_before;   // `saved` as each output was kept
     std::size_t taken = 0, products = 0;
 };
 
@@ -90,12 +92,13 @@ public:
     Value checkpoint(Value input, Call call) {
         auto frame = std::make_shared<Frame>();
         frame->selective = selective;
-        frame->input = input.detach();
+        frame->input = pack(input);   // [_NoopSaveInputs]: the input is a saved tensor like others
         frame->input.node = input.node;
-        frame->recompute = [call](Frame& own) { static_cast<void>(call(own.input)); };
+        frame->recompute = [this, call](Frame& own) { static_cast<void>(call(unpack_input(own.input))); };
         frame_ = frame;
         Value output = call(input);
         frame_ = nullptr;
+        if (drops_unused) drop_unused(*frame);
         return output;
     }
     [[nodiscard]] bool in_backward() const { return in_backward_; }
@@ -104,12 +107,19 @@ public:
     std::function<void()> after_recompute;
     bool early_stop = true;
     bool selective = false;   // checkpoints keep attention and every second product [torchtitan _get_custom_policy]
+    /// Compiled blocks: of what a selective checkpoint may keep, only what backward needs is saved [AOTAutograd's partitioner].
+    bool drops_unused = false;
+    /// Hooks of saved tensors [torch.autograd.graph.saved_tensors_hooks]; none: they are kept as they are.
+    std::function<Value(const Value&)> to_host, to_device;
 
     /// Outputs of `compute`; in a recomputation those that a selective checkpoint has kept.
     [[nodiscard]] Values computed(bool product, const std::function<Values()>& compute);
 
 private:
     void recompute(Frame& frame);
+    [[nodiscard]] Value pack(const Value& value);
+    [[nodiscard]] Value unpack_input(const Value& input);
+    static void drop_unused(Frame& frame);
     void count_dependencies(Node* root);
     void run(const std::shared_ptr<Node>& node, std::vector<std::shared_ptr<Node>>& ready);
     void accumulate(Value& into, Value gradient);

@@ -3,14 +3,36 @@
 namespace zerosim::strategy::torch {
 namespace {
 
+using kernel::EagerOperation;
+
 DType promote(DType a, DType b) { return a == b ? a : DType::fp32; }
+
+kernel::Attributes shape_attributes(std::int64_t rows, std::int64_t columns) {
+    kernel::Attributes a;
+    a.broadcast_rows = static_cast<std::int32_t>(rows);
+    a.broadcast_columns = static_cast<std::int32_t>(columns);
+    return a;
+}
+
+kernel::Attributes value_attributes(float value) {
+    kernel::Attributes a;
+    a.value = value;
+    return a;
+}
+
+/// a op b, the smaller one broadcast: it comes second.
+void combine(Tape& tape, EagerOperation operation, std::string_view name, const Value& a, const Value& b, const Value& out) {
+    const bool swapped = a.elements() < b.elements(), same = a.elements() == b.elements();
+    const Value &large = swapped ? b : a, &small = swapped ? a : b;
+    tape.elementwise(operation, name, {large.tensor, small.tensor}, out, 1, same ? kernel::Attributes{} : shape_attributes(small.rows, small.columns));
+}
 
 /// [validate_outputs]: sums a broadcast operand's gradient and casts it to the operand's dtype.
 void reduce_to(Tape& tape, Value& gradient, std::int64_t rows, std::int64_t columns, DType dtype, bool always = false) {
     if (!gradient.defined()) return;
     if (always || gradient.elements() != rows * columns) {
         Value sum = tape.make("sum_to", rows, columns, gradient.dtype);
-        tape.elementwise("sum_to", {gradient.tensor}, sum);
+        tape.elementwise(EagerOperation::sum, "sum_to", {gradient.tensor}, sum, 1, shape_attributes(rows, columns));
         gradient = std::move(sum);
     }
     if (gradient.dtype != dtype) {
@@ -42,7 +64,7 @@ Value wider(Tape& tape, std::string_view name, const Value& a, const Value& b) {
 
 Value sum_of(Tape& tape, const Value& a, const Value& b) {
     Value out = tape.make("accumulated", a.rows, a.columns, a.dtype);
-    tape.elementwise("add", {a.tensor, b.tensor}, out);
+    combine(tape, EagerOperation::add, "add", a, b, out);
     return out;
 }
 
@@ -66,7 +88,7 @@ Value to(Tape& tape, const Value& x, DType dtype) {
 Value add(Tape& tape, const Value& a, const Value& b, bool broadcast) {
     auto node = tape.engine.node({a.node, b.node});
     Value out = wider(tape, "add", a, b);
-    tape.elementwise("add", {a.tensor, b.tensor}, out);
+    combine(tape, EagerOperation::add, "add", a, b, out);
     if (node) {
         node->apply = [](Node&, Values& g) { return Values{g[0], g[0]}; };
         node->validate = reducing(tape, a, b, broadcast);
@@ -86,31 +108,30 @@ Value mul(Tape& tape, const Value& a, const Value& b) {
             for (Saved& s : n.saved) kept.push_back(tape.engine.unpack(s));
             if (to_b) {   // "other" before "self"
                 out[1] = wider(tape, "mul_gradient", g[0], kept.back());
-                tape.elementwise("mul", {g[0].tensor, kept.back().tensor}, out[1]);
+                combine(tape, EagerOperation::multiply, "mul", g[0], kept.back(), out[1]);
             }
             if (to_a) {
                 out[0] = wider(tape, "mul_gradient", g[0], kept.front());
-                tape.elementwise("mul", {g[0].tensor, kept.front().tensor}, out[0]);
+                combine(tape, EagerOperation::multiply, "mul", g[0], kept.front(), out[0]);
             }
             return out;
         };
         node->validate = reducing(tape, a, b);
     }
     Value out = wider(tape, "mul", a, b);
-    tape.elementwise("mul", {a.tensor, b.tensor}, out);
+    combine(tape, EagerOperation::multiply, "mul", a, b, out);
     out.node = node;
     return out;
 }
 
-Value scale(Tape& tape, std::string_view name, const Value& x, bool changes_gradient) {
+Value scale(Tape& tape, std::string_view name, const Value& x, float factor) {
     auto node = tape.engine.node({x.node});
     Value out = tape.like(name, x);
-    tape.elementwise(name, {x.tensor}, out);
+    tape.elementwise(EagerOperation::scale, name, {x.tensor}, out, 1, value_attributes(factor));
     if (node) {
-        node->apply = [&tape, changes_gradient](Node&, Values& g) {
-            if (!changes_gradient) return Values{g[0]};
+        node->apply = [&tape, factor](Node&, Values& g) {
             Value back = tape.like("scale_gradient", g[0]);
-            tape.elementwise("scale", {g[0].tensor}, back);
+            tape.elementwise(EagerOperation::scale, "scale", {g[0].tensor}, back, 1, value_attributes(factor));
             return Values{std::move(back)};
         };
     }
@@ -118,17 +139,26 @@ Value scale(Tape& tape, std::string_view name, const Value& x, bool changes_grad
     return out;
 }
 
-Value unary(Tape& tape, std::string_view name, const Value& x, Keeps keeps, int flops) {
+Value shift(Tape& tape, std::string_view name, const Value& x, float term) {
+    auto node = tape.engine.node({x.node});
+    Value out = tape.like(name, x);
+    tape.elementwise(EagerOperation::shift, name, {x.tensor}, out, 1, value_attributes(term));
+    if (node) node->apply = [](Node&, Values& g) { return Values{g[0]}; };
+    out.node = node;
+    return out;
+}
+
+Value unary(Tape& tape, EagerOperation operation, std::string_view name, const Value& x, Keeps keeps, int flops) {
     auto node = tape.engine.node({x.node});
     if (node && keeps == Keeps::input) node->saved.push_back(tape.engine.save(x));
     Value out = tape.like(name, x);
-    tape.elementwise(name, {x.tensor}, out, flops);
+    tape.elementwise(operation, name, {x.tensor}, out, flops);
     if (node) {
         if (keeps == Keeps::output) node->saved.push_back(tape.engine.save(out));
-        node->apply = [&tape, flops](Node& n, Values& g) {
+        node->apply = [&tape, flops, backward = kernel::backward_of(operation)](Node& n, Values& g) {
             const Value kept = tape.engine.unpack(n.saved[0]);
             Value back = tape.like("activation_gradient", g[0]);
-            tape.elementwise("activation_backward", {g[0].tensor, kept.tensor}, back, 2 * flops);
+            tape.elementwise(backward, "activation_backward", {g[0].tensor, kept.tensor}, back, 2 * flops);
             return Values{std::move(back)};
         };
     }
@@ -136,19 +166,19 @@ Value unary(Tape& tape, std::string_view name, const Value& x, Keeps keeps, int 
     return out;
 }
 
-Value power(Tape& tape, const Value& input) {
+Value power(Tape& tape, const Value& input, float exponent) {
     const Value x = tape.options.autocast ? to(tape, input, DType::fp32) : input;   // on autocast's fp32 list
     auto node = tape.engine.node({x.node});
     if (node) node->saved.push_back(tape.engine.save(x));
     Value out = tape.like("pow", x);
-    tape.elementwise("pow", {x.tensor}, out);
+    tape.elementwise(EagerOperation::power, "pow", {x.tensor}, out, 1, value_attributes(exponent));
     if (node) {
         // [pow_backward]: grad * (n * x.pow(n - 1)), one expression: its temporaries live until its end.
-        node->apply = [&tape](Node& n, Values& g) {
+        node->apply = [&tape, exponent](Node& n, Values& g) {
             const Value kept = tape.engine.unpack(n.saved[0]);
             const Value lower = tape.like("pow_lower", kept), scaled = tape.like("pow_scaled", kept);
             Value back = tape.like("pow_gradient", kept);
-            tape.elementwise("pow_backward", {g[0].tensor, kept.tensor}, back, 3);
+            tape.elementwise(EagerOperation::power_backward, "pow_backward", {g[0].tensor, kept.tensor}, back, 3, value_attributes(exponent));
             return Values{std::move(back)};
         };
     }
@@ -159,12 +189,12 @@ Value power(Tape& tape, const Value& input) {
 Value row_mean(Tape& tape, const Value& x) {
     auto node = tape.engine.node({x.node});
     Value out = tape.make("mean", x.rows, 1, x.dtype);
-    tape.elementwise("mean", {x.tensor}, out);
+    tape.elementwise(EagerOperation::row_mean, "mean", {x.tensor}, out);
     if (node) {
         // [MeanBackward1]: the gradient is expanded (a view) and divided.
         node->apply = [&tape, columns = x.columns](Node&, Values& g) {
             Value back = tape.make("mean_gradient", g[0].rows, columns, g[0].dtype);
-            tape.elementwise("mean_backward", {g[0].tensor}, back);
+            tape.elementwise(EagerOperation::row_mean_backward, "mean_backward", {g[0].tensor}, back);
             return Values{std::move(back)};
         };
     }
@@ -179,7 +209,7 @@ Values split(Tape& tape, const Value& x) {
         node->outputs = parts;
         node->apply = [&tape](Node&, Values& g) {
             Value joined = tape.make("split_gradient", g[0].rows, g[0].columns * static_cast<std::int64_t>(g.size()), g[0].dtype);
-            tape.elementwise("cat", {g[0].tensor, g[1].tensor, g[2].tensor}, joined, 0);
+            tape.elementwise(EagerOperation::concatenate, "cat", {g[0].tensor, g[1].tensor, g[2].tensor}, joined, 0);
             return Values{std::move(joined)};
         };
     }
@@ -197,14 +227,16 @@ Values split(Tape& tape, const Value& x) {
     return out;
 }
 
-Value repeat_heads(Tape& tape, const Value& x, std::int64_t repeats) {
+Value repeat_heads(Tape& tape, const Value& x, std::int64_t repeats, std::int64_t head_dim) {
+    kernel::Attributes a = value_attributes(static_cast<float>(repeats));
+    a.head_dim = static_cast<std::int32_t>(head_dim);
     auto node = tape.engine.node({x.node});
     Value out = tape.make("repeated_heads", x.rows, x.columns * repeats, x.dtype);
-    tape.elementwise("repeat", {x.tensor}, out, 0);
+    tape.elementwise(EagerOperation::repeat_heads, "repeat", {x.tensor}, out, 0, a);
     if (node) {
-        node->apply = [&tape, columns = x.columns](Node&, Values& g) {
+        node->apply = [&tape, a, columns = x.columns](Node&, Values& g) {
             Value sum = tape.make("repeat_gradient", g[0].rows, columns, g[0].dtype);
-            tape.elementwise("repeat_backward", {g[0].tensor}, sum);
+            tape.elementwise(EagerOperation::repeat_heads_backward, "repeat_backward", {g[0].tensor}, sum, 1, a);
             return Values{std::move(sum)};
         };
     }

@@ -1,6 +1,8 @@
 #include "strategy/torch/operations.hpp"
+#include "strategy/torch/quantization.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace zerosim::strategy::torch {
 namespace {
@@ -19,7 +21,10 @@ std::int64_t column_sum_staging(std::int64_t tokens, std::int64_t n) {
 Value bias_gradient(Tape& tape, const Value& gradient) {
     Value sum = tape.make("bias_gradient", gradient.columns, 1, gradient.dtype, schedule::Role::gradient);
     const Buffer staging = tape.scratch("column_sum_staging", column_sum_staging(gradient.rows, gradient.columns));
-    tape.elementwise("bias_gradient", {gradient.tensor}, sum);
+    kernel::Attributes a;
+    a.broadcast_rows = 1;
+    a.broadcast_columns = static_cast<std::int32_t>(gradient.columns);
+    tape.elementwise(kernel::EagerOperation::sum, "bias_gradient", {gradient.tensor}, sum, 1, a);
     return sum;
 }
 
@@ -32,22 +37,33 @@ struct Shape {
         a.in = in;
         a.out = out;
         a.fp8 = fp8;
+        a.input_major = input_major;
         return a;
     }
 };
 
+/// torchao float8/float8_linear.py, matmul_with_hp_or_float8_args: operands are cast for each product and dropped after it; what is saved
+/// stays in the compute dtype. One byte an element.
+Buffer cast_to_fp8(Tape& tape, const Shape& s, const Value& x) { return s.fp8 ? tape.scratch("fp8_operand", x.elements()) : Buffer{}; }
+
 Value weight_gradient(Tape& tape, const Shape& s, const Value& g, const Value& x) {
+    const Buffer narrow_g = cast_to_fp8(tape, s, g), narrow_x = cast_to_fp8(tape, s, x);
     Value d = tape.make("weight_gradient", s.weight_rows, s.weight_columns, g.dtype, schedule::Role::gradient);
     d.transposed = !s.input_major;
     tape.gemm_workspace();
-    tape.emit(kernel::Kernel::linear_backward_weight, "weight_gradient", {g.tensor, x.tensor, {}, d.tensor, {}}, s.attributes());
+    Buffer held;
+    const TensorId room = tape.workspace(kernel::Kernel::linear_backward_weight, s.attributes(), g.dtype, held);
+    tape.emit(kernel::Kernel::linear_backward_weight, "weight_gradient", {g.tensor, x.tensor, room, d.tensor, {}}, s.attributes());
     return d;
 }
 
 Value input_gradient(Tape& tape, const Shape& s, const Value& g, const Value& weight) {
+    const Buffer narrow_g = cast_to_fp8(tape, s, g), narrow_weight = cast_to_fp8(tape, s, weight);
     Value d = tape.make("input_gradient", s.tokens, s.in, g.dtype);
     tape.gemm_workspace();
-    tape.emit(kernel::Kernel::linear_backward_input, "input_gradient", {g.tensor, weight.tensor, {}, d.tensor}, s.attributes());
+    Buffer held;
+    const TensorId room = tape.workspace(kernel::Kernel::linear_backward_input, s.attributes(), g.dtype, held);
+    tape.emit(kernel::Kernel::linear_backward_input, "input_gradient", {g.tensor, weight.tensor, room, d.tensor}, s.attributes());
     return d;
 }
 
@@ -68,7 +84,11 @@ Values linear_backward(Tape& tape, const Shape& s, Node& node, const Value& g) {
 
 }  // namespace
 
-Value linear(Tape& tape, const Value& input, Parameter& weight, Parameter* bias) {
+Value linear(Tape& tape, const Value& given, Parameter& weight, Parameter* bias) {
+    const ModuleCall module{&weight, bias};
+    Value hooked;
+    const Value& input = tape.enter(module, given, hooked);
+    if (is_packed(weight)) return tape.leave(module, quantized_linear(tape, input, weight, bias));
     // Arguments are cast right to left (gcc's order of evaluation in autocast's wrapper): linear(x, weight, bias), addmm(bias, x, weight).
     Value b, w, x;
     const auto cast_bias = [&] { b = bias != nullptr ? tape.use(*bias) : Value{}; };
@@ -90,13 +110,16 @@ Value linear(Tape& tape, const Value& input, Parameter& weight, Parameter* bias)
         if (b.node) node->validate = [&tape](Node&, Values& out) { out[2] = bias_gradient(tape, out[2]); };
     }
     Value out = tape.engine.computed(true, [&] {
+        const Buffer narrow_x = cast_to_fp8(tape, shape, x), narrow_weight = cast_to_fp8(tape, shape, w);
         Value y = tape.make(weight.name, x.rows, out_features, x.dtype);
         tape.gemm_workspace(bias != nullptr);
-        tape.emit(kernel::Kernel::linear_forward, weight.name, {x.tensor, w.tensor, b.tensor, {}, y.tensor}, shape.attributes());
+        Buffer held;
+        const TensorId room = tape.workspace(kernel::Kernel::linear_forward, shape.attributes(), x.dtype, held);
+        tape.emit(kernel::Kernel::linear_forward, weight.name, {x.tensor, w.tensor, b.tensor, room, y.tensor}, shape.attributes());
         return Values{std::move(y)};
     }).front();
     out.node = node;
-    return out;
+    return tape.leave(module, std::move(out));
 }
 
 }  // namespace zerosim::strategy::torch

@@ -2,6 +2,7 @@
 #include "strategy/torch/operations.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace zerosim::strategy::torch {
 namespace {
@@ -24,7 +25,10 @@ Value table_gradient(Tape& tape, const Value& g, std::int64_t rows) {
 
 }  // namespace
 
-Value embedding(Tape& tape, const Value& indices, Parameter& table) {
+Value embedding(Tape& tape, const Value& given, Parameter& table) {
+    const ModuleCall module{&table, nullptr, true};
+    Value room;
+    const Value& indices = tape.enter(module, given, room);
     auto node = tape.engine.node({table.value.node});
     const Value& whole = table.value;
     Value out = tape.make(table.name, indices.elements(), table.columns, whole.dtype);
@@ -43,19 +47,25 @@ Value embedding(Tape& tape, const Value& indices, Parameter& table) {
         };
     }
     out.node = node;
-    return out;
+    return tape.leave(module, std::move(out));
 }
 
-Value cross_entropy(Tape& tape, const Value& logits) {
+using kernel::EagerOperation;
+
+Value cross_entropy(Tape& tape, const Value& logits, const Value& targets, std::int64_t real_vocabulary) {
+    const bool runs = targets.defined();
+    const auto operation = [runs](EagerOperation known) { return runs ? known : EagerOperation::unspecified; };
+    kernel::Attributes a;
+    a.real_vocabulary = real_vocabulary;
     auto softmax = tape.engine.node({logits.node});
     Value log_probabilities = tape.make("log_softmax", logits.rows, logits.columns, logits.dtype, schedule::Role::logits);
-    tape.elementwise("log_softmax", {logits.tensor}, log_probabilities, 4);
+    tape.elementwise(operation(EagerOperation::log_softmax), "log_softmax", {logits.tensor}, log_probabilities, 4, a);
     if (softmax) {
         softmax->saved.push_back(tape.engine.save(log_probabilities));
-        softmax->apply = [&tape](Node& n, Values& g) {
+        softmax->apply = [&tape, a, kind = operation(EagerOperation::log_softmax_backward)](Node& n, Values& g) {
             const Value kept = tape.engine.unpack(n.saved[0]);
             Value back = tape.make("logits_gradient", kept.rows, kept.columns, kept.dtype, schedule::Role::logits);
-            tape.elementwise("log_softmax_backward", {g[0].tensor, kept.tensor}, back, 3);
+            tape.elementwise(kind, "log_softmax_backward", {g[0].tensor, kept.tensor}, back, 3, a);
             return Values{std::move(back)};
         };
     }
@@ -63,14 +73,15 @@ Value cross_entropy(Tape& tape, const Value& logits) {
     auto nll = tape.engine.node({softmax});
     Value loss = tape.make("loss", 1, 1, DType::fp32, schedule::Role::scalar);
     const Value weight = tape.make("total_weight", 1, 1, DType::fp32, schedule::Role::scalar);
-    tape.elementwise("nll_loss", {log_probabilities.tensor}, loss);
+    tape.elementwise(operation(EagerOperation::negative_log_likelihood), "nll_loss", {log_probabilities.tensor, targets.tensor}, loss, 1, a);
     if (nll) {
         nll->saved.push_back(tape.engine.save(log_probabilities));
         nll->saved.push_back(tape.engine.save(weight));
-        nll->apply = [&tape](Node& n, Values&) {
-            const Value kept = tape.engine.unpack(n.saved[0]), total = tape.engine.unpack(n.saved[1]);
+        nll->saved.push_back(tape.engine.save(targets));
+        nll->apply = [&tape, kind = operation(EagerOperation::negative_log_likelihood_backward)](Node& n, Values& g) {
+            const Value kept = tape.engine.unpack(n.saved[0]), total = tape.engine.unpack(n.saved[1]), labels = tape.engine.unpack(n.saved[2]);
             Value back = tape.make("nll_gradient", kept.rows, kept.columns, kept.dtype, schedule::Role::logits);
-            tape.elementwise("nll_backward", {total.tensor}, back, 0);
+            tape.elementwise(kind, "nll_backward", {labels.tensor, g[0].tensor}, back, 0);
             return Values{std::move(back)};
         };
     }

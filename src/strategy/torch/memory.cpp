@@ -33,7 +33,8 @@ void Memory::release(StorageId storage) {
         program_.free(storage);
         return;
     }
-    program_.free(storage, {&use->second, 1});
+    const auto& [ops, recorded] = use->second;
+    recorded ? program_.free_recorded(storage, ops) : program_.free(storage, ops);
     foreign_uses_.erase(use);
 }
 

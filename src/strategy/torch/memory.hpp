@@ -51,7 +51,13 @@ public:
     /// A reference to a storage that the planner has allocated itself.
     [[nodiscard]] Buffer adopt(StorageId storage);
     /// `op` uses the storage on a stream that does not own its pool: the owner waits for it before the memory is used again.
-    void used_elsewhere(StorageId storage, OpId op) { foreign_uses_[storage.value] = op; }
+    void used_elsewhere(StorageId storage, OpId op) { foreign_uses_[storage.value] = {{op}, false}; }
+    /// [Tensor.record_stream] `op` uses the storage on another stream: freed, its block comes back when all such ops are done.
+    void record_stream(StorageId storage, OpId op) {
+        ForeignUses& uses = foreign_uses_[storage.value];
+        uses.recorded = true;
+        uses.ops.push_back(op);
+    }
     /// From now on references that go free nothing: the program is complete.
     void close() { closed_ = true; }
     [[nodiscard]] schedule::ProgramBuilder& program() { return program_; }
@@ -61,7 +67,11 @@ private:
     void release(StorageId storage);
     schedule::ProgramBuilder& program_;
     std::vector<std::uint32_t> references_;   // by storage
-    std::unordered_map<std::uint32_t, OpId> foreign_uses_;
+    struct ForeignUses {
+        std::vector<OpId> ops;
+        bool recorded = false;
+    };
+    std::unordered_map<std::uint32_t, ForeignUses> foreign_uses_;
     bool closed_ = false;
 };
 

@@ -1,17 +1,23 @@
 #include "strategy/torch/operations.hpp"
 
+#include <utility>
+
 namespace zerosim::strategy::torch {
 namespace {
 
-kernel::Attributes attributes_of(const Value& x) {
+kernel::Attributes attributes_of(const Value& x, double epsilon) {
     kernel::Attributes a;
+    a.epsilon = static_cast<float>(epsilon);
     a.tokens = x.rows;
     a.out = x.columns;
     return a;
 }
 
 /// Layer and RMS norm: the fused kernels save x, weight and fp32 statistics of each row.
-Value norm(Tape& tape, const Value& input, Parameter& weight, Parameter* bias) {
+Value norm(Tape& tape, const Value& given, Parameter& weight, Parameter* bias, double epsilon) {
+    const ModuleCall module{&weight, bias};
+    Value room;
+    const Value& input = tape.enter(module, given, room);
     const bool centred = bias != nullptr;
     const Value x = tape.options.autocast ? to(tape, input, DType::fp32) : input;   // on autocast's fp32 list
     auto node = tape.engine.node({x.node, weight.value.node, centred ? bias->value.node : nullptr});
@@ -20,16 +26,16 @@ Value norm(Tape& tape, const Value& input, Parameter& weight, Parameter* bias) {
     const Value rstd = tape.make("rstd", x.rows, 1, DType::fp32);
     if (centred) {
         tape.emit(kernel::Kernel::layer_norm_forward, weight.name, {x.tensor, weight.value.tensor, bias->value.tensor, y.tensor, mean.tensor, rstd.tensor},
-                  attributes_of(x));
+                  attributes_of(x, epsilon));
     } else {
-        tape.emit(kernel::Kernel::rms_norm_forward, weight.name, {x.tensor, weight.value.tensor, y.tensor, rstd.tensor}, attributes_of(x));
+        tape.emit(kernel::Kernel::rms_norm_forward, weight.name, {x.tensor, weight.value.tensor, y.tensor, rstd.tensor}, attributes_of(x, epsilon));
     }
     if (node) {
         node->saved.push_back(tape.engine.save(x));
         node->saved.push_back(tape.engine.save(weight.value));
         if (centred) node->saved.push_back(tape.engine.save(mean));
         node->saved.push_back(tape.engine.save(rstd));
-        node->apply = [&tape, centred](Node& n, Values& g) {
+        node->apply = [&tape, centred, epsilon](Node& n, Values& g) {
             Values kept, out(3);
             for (Saved& saved : n.saved) kept.push_back(tape.engine.unpack(saved));
             const Value& from = kept[0];
@@ -39,21 +45,21 @@ Value norm(Tape& tape, const Value& input, Parameter& weight, Parameter* bias) {
             if (centred) {
                 tape.emit(kernel::Kernel::layer_norm_backward, "norm_backward",
                           {g[0].tensor, from.tensor, kept[1].tensor, kept[2].tensor, kept[3].tensor, out[0].tensor, out[1].tensor, out[2].tensor},
-                          attributes_of(from));
+                          attributes_of(from, epsilon));
             } else {
                 tape.emit(kernel::Kernel::rms_norm_backward, "norm_backward",
-                          {g[0].tensor, from.tensor, kept[1].tensor, kept[2].tensor, out[0].tensor, out[1].tensor}, attributes_of(from));
+                          {g[0].tensor, from.tensor, kept[1].tensor, kept[2].tensor, out[0].tensor, out[1].tensor}, attributes_of(from, epsilon));
             }
             return out;
         };
     }
     y.node = node;
-    return y;
+    return tape.leave(module, std::move(y));
 }
 
 }  // namespace
 
-Value rms_norm(Tape& tape, const Value& x, Parameter& weight) { return norm(tape, x, weight, nullptr); }
-Value layer_norm(Tape& tape, const Value& x, Parameter& weight, Parameter& bias) { return norm(tape, x, weight, &bias); }
+Value rms_norm(Tape& tape, const Value& x, Parameter& weight, double epsilon) { return norm(tape, x, weight, nullptr, epsilon); }
+Value layer_norm(Tape& tape, const Value& x, Parameter& weight, Parameter& bias, double epsilon) { return norm(tape, x, weight, &bias, epsilon); }
 
 }  // namespace zerosim::strategy::torch

@@ -1,16 +1,21 @@
 #include "strategy/torch/tape.hpp"
 
+#include "base/error.hpp"
 #include "strategy/torch/operations.hpp"
 
 namespace zerosim::strategy::torch {
 namespace {
 
-// at::cuda::getChosenWorkspaceSize on Hopper: 4096 * 8 KiB (ATen/cuda/CUDABlas workspace defaults).
-constexpr std::int64_t kCublasWorkspace = 32 << 20;
 // cuBLASLt of addmm with a bias epilogue: 1 MiB apart from it (measured, PyTorch 2.11; docs/accuracy.md).
 constexpr std::int64_t kCublasLtWorkspace = 1 << 20;
 
 }  // namespace
+
+std::int64_t gemm_workspace_bytes(std::string_view generation) {
+    // ATen/cuda/CublasHandlePool.cpp parseChosenWorkspaceSize, in KiB x count; an unknown device counts as new.
+    const bool before_hopper = generation == "ampere" || generation == "ada" || generation == "volta";
+    return before_hopper ? std::int64_t{4096} * 2 * 1024 + 16 * 8 * 1024 : std::int64_t{4096} * 8 * 1024;
+}
 
 Tape::Tape(Memory& memory_in, const TapeOptions& options_in)
     : memory(memory_in), program(memory_in.program()), engine(memory_in, [this](const Value& a, const Value& b) { return sum_of(*this, a, b); }),
@@ -45,12 +50,41 @@ void Tape::emit(kernel::Kernel kernel, std::string_view name, std::initializer_l
     program.compute(options.stream, name, kernel, {operands.begin(), operands.size()}, attributes);
 }
 
-void Tape::elementwise(std::string_view name, std::initializer_list<TensorId> sources, const Value& out, int flops) {
+TensorId Tape::workspace(kernel::Kernel kernel, const kernel::Attributes& attributes, DType dtype, Buffer& held) {
+    const std::int64_t bytes = kernel::workspace_bytes(kernel, attributes, dtype, options.library, options.threads);
+    if (bytes == 0) return {};
+    held = scratch("host_workspace", bytes);
+    return program.tensor("host_workspace", held.storage(), DType::uint8, 1, bytes);
+}
+
+Buffer Tape::reduction_scratch(schedule::Collective& c, PoolId pool, std::int64_t ranks) {
+    if (options.library != kernel::Library::host) return {};
+    const schedule::Tensor& result = program.at(c.receive);
+    const std::int64_t bytes = host_reduction_scratch_bytes(c.kind, result.elements(), size_of(result.dtype), ranks);
+    if (bytes == 0) return {};
+    Buffer room = memory.allocate("peers' slices", bytes, pool, schedule::Role::staging);
+    c.scratch = program.tensor("peers' slices", room.storage(), DType::uint8, 1, bytes);
+    return room;
+}
+
+Value Tape::reshaped(Value value, std::int64_t rows, std::int64_t columns) {
+    schedule::Tensor view = program.at(value.tensor);
+    check(view.contiguous() && view.elements() == rows * columns, "a strided tensor, or one of another size, cannot be reshaped");
+    view.rows = rows;
+    view.columns = view.row_stride = columns;
+    value.tensor = program.tensor(view);
+    value.rows = rows;
+    value.columns = columns;
+    return value;
+}
+
+void Tape::elementwise(kernel::EagerOperation operation, std::string_view name, std::initializer_list<TensorId> sources, const Value& out, int flops,
+                       kernel::Attributes a) {
     std::array<TensorId, 4> operands{};
     std::size_t count = 0;
     for (const TensorId source : sources) operands.at(count++) = source;
     operands[3] = out.tensor;
-    kernel::Attributes a;
+    a.operation = operation;
     a.tokens = out.columns == 1 ? 1 : out.rows;
     a.out = out.columns == 1 ? out.rows : out.columns;
     a.in = flops;
@@ -61,7 +95,7 @@ void Tape::cast(const Value& from, const Value& to) { program.copy(options.strea
 
 void Tape::gemm_workspace(bool bias_epilogue) {
     const std::size_t thread = engine.in_backward() ? 1 : 0;
-    if (!workspaces_[thread].valid()) workspaces_[thread] = scratch("cublas_workspace", kCublasWorkspace);
+    if (!workspaces_[thread].valid()) workspaces_[thread] = scratch("cublas_workspace", options.gemm_workspace);
     if (bias_epilogue && !lt_workspaces_[thread].valid()) lt_workspaces_[thread] = scratch("cublaslt_workspace", kCublasLtWorkspace);
 }
 
@@ -83,13 +117,21 @@ void Tape::require_gradient(Parameter& parameter) {
 }
 
 Value Tape::use(Parameter& parameter) {
-    if (!options.autocast || parameter.value.dtype == DType::bf16) return parameter.value;
-    if (!parameter.trainable) return to(*this, parameter.value, DType::bf16);   // only leaves that require a gradient are cached
+    if (!options.autocast || parameter.value.dtype == options.lower) return parameter.value;
+    if (!parameter.trainable) return to(*this, parameter.value, options.lower);   // only leaves that require a gradient are cached
     const auto found = casts_.find(&parameter);
     if (found != casts_.end()) return found->second;
-    return casts_.emplace(&parameter, to(*this, parameter.value, DType::bf16)).first->second;
+    return casts_.emplace(&parameter, to(*this, parameter.value, options.lower)).first->second;
 }
 
-Value Tape::lower(const Value& value) { return options.autocast ? to(*this, value, DType::bf16) : value; }
+Value Tape::lower(const Value& value) {
+    if (!options.autocast) return value;
+    if (!options.compiled) return to(*this, value, options.lower);
+    if (!last_lowered_.defined() || value.tensor != last_source_) {
+        last_source_ = value.tensor;
+        last_lowered_ = to(*this, value, options.lower);
+    }
+    return last_lowered_;
+}
 
 }  // namespace zerosim::strategy::torch

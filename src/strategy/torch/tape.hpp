@@ -3,6 +3,7 @@
 // Decides nothing about sharding.
 #pragma once
 
+#include "strategy/scenario.hpp"
 #include "strategy/torch/autograd.hpp"
 
 #include <array>
@@ -22,18 +23,36 @@ struct Parameter {
     DType dtype = DType::fp32;            // of the whole parameter at compute
     bool trainable = true;
     bool input_major = false;             // Hugging Face's Conv1D: [in, out], computed with addmm
+    WeightFormat format = WeightFormat::full;   // frozen matrices: packed, see quantization.hpp
+    std::vector<Buffer> statistics;       // of the quantization: scales, code books
     Value value;
     Value gradient;
+    LayoutId layout;                      // of its elements: one segment
     std::function<void()> after_accumulate;
     [[nodiscard]] std::int64_t elements() const { return rows * columns; }
+};
+
+/// The call of a module that has parameters of its own: what DeepSpeed's stage 3 hooks.
+struct ModuleCall {
+    Parameter* weight = nullptr;
+    Parameter* bias = nullptr;
+    bool embedding = false;                // a tied table is called as an embedding and as the head
 };
 
 struct TapeOptions {
     PoolId pool;                           // of the default stream
     StreamId stream;
-    bool autocast = false;                 // to bf16
+    bool autocast = false;                 // to `lower`
+    DType lower = DType::bf16;             // or fp16
     bool fp8_products = false;             // linear layers of blocks
+    std::int64_t gemm_workspace = 32 << 20;   // cuBLAS's, see gemm_workspace_bytes
+    bool compiled = false;                 // blocks are compiled: pointwise chains are one kernel, common casts are made once
+    kernel::Library library = kernel::Library::cuda;   // host: kernels get the workspace that they need there
+    int threads = 1;                       // of the compute stream, host library
 };
+
+/// at::cuda::getChosenWorkspaceSize: 32 MiB (:4096:8) from Hopper on, before it :4096:2:16:8.
+[[nodiscard]] std::int64_t gemm_workspace_bytes(std::string_view generation);
 
 class Tape {
 public:
@@ -48,18 +67,42 @@ public:
     [[nodiscard]] Value like(std::string_view name, const Value& other) { return make(name, other.rows, other.columns, other.dtype); }
 
     void emit(kernel::Kernel kernel, std::string_view name, std::initializer_list<TensorId> operands, const kernel::Attributes& attributes);
+    /// The workspace operand of a kernel in the host library; invalid where it needs none. `held` owns it.
+    [[nodiscard]] TensorId workspace(kernel::Kernel kernel, const kernel::Attributes& attributes, DType dtype, Buffer& held);
+    /// Host ranks receive their peers' slices beside the data: sets `collective.scratch`, from a pool of its stream. Empty on GPUs.
+    [[nodiscard]] Buffer reduction_scratch(schedule::Collective& collective, PoolId pool, std::int64_t ranks);
+    /// The same bytes in another shape.
+    [[nodiscard]] Value reshaped(Value value, std::int64_t rows, std::int64_t columns);
     /// An element-wise kernel that writes `out`, of `flops` for each element.
-    void elementwise(std::string_view name, std::initializer_list<TensorId> sources, const Value& out, int flops = 1);
+    void elementwise(std::string_view name, std::initializer_list<TensorId> sources, const Value& out, int flops = 1) {
+        elementwise(kernel::EagerOperation::unspecified, name, sources, out, flops);
+    }
+    /// One that computes `operation`, whose further attributes are `more`. What names no operation is planned but cannot run.
+    void elementwise(kernel::EagerOperation operation, std::string_view name, std::initializer_list<TensorId> sources, const Value& out, int flops = 1,
+                     kernel::Attributes more = {});
+    /// torch.full and the like.
+    void fill(const Value& value, double number) { program.fill(options.stream, value.tensor, number); }
     void cast(const Value& from, const Value& to);
 
-    /// What a linear layer computes with: under autocast a bf16 copy, cached until autocast ends [cached_cast].
+    /// What a linear layer computes with: under autocast a 2-byte copy, cached until autocast ends [cached_cast].
     [[nodiscard]] Value use(Parameter& parameter);
     /// Casts an argument of a lower-precision operation under autocast.
     [[nodiscard]] Value lower(const Value& value);
-    void end_autocast() { casts_.clear(); }
+    void end_autocast() {
+        casts_.clear();
+        last_lowered_ = {};
+    }
 
     /// cuBLAS workspaces: allocated after the output of the first GEMM of a host thread, kept for good.
     void gemm_workspace(bool bias_epilogue = false);
+    /// Hooks around module calls; they may put nodes around input and output. Null: none.
+    std::function<Value(const ModuleCall&, const Value&)> before_module, after_module;
+    /// The input as the hook leaves it, kept in `room` if it is another.
+    [[nodiscard]] const Value& enter(const ModuleCall& call, const Value& input, Value& room) const {
+        if (!before_module) return input;
+        return room = before_module(call, input);
+    }
+    [[nodiscard]] Value leave(const ModuleCall& call, Value output) const { return after_module ? after_module(call, output) : output; }
     /// The node of a parameter that requires a gradient.
     void require_gradient(Parameter& parameter);
 
@@ -71,6 +114,8 @@ public:
 private:
     std::array<Buffer, 2> workspaces_, lt_workspaces_;   // forward thread, autograd thread
     std::unordered_map<const Parameter*, Value> casts_;
+    TensorId last_source_;                 // compiled: what `lower` cast last, and its result
+    Value last_lowered_;
 };
 
 }  // namespace zerosim::strategy::torch

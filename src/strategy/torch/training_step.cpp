@@ -1,5 +1,7 @@
 #include "strategy/torch/training_step.hpp"
 
+#include "strategy/torch/chunked_loss.hpp"
+
 namespace zerosim::strategy::torch {
 
 using schedule::Phase;
@@ -7,6 +9,8 @@ using schedule::Role;
 
 TrainingStep::TrainingStep(Tape& tape, LanguageModel& model, const Scenario& scenario, StepHooks hooks)
     : tape_(tape), model_(model), scenario_(scenario), hooks_(std::move(hooks)) {
+    tape_.options.library = scenario_.library;
+    tape_.options.threads = scenario_.compute_threads;
     loss_ = tape_.program.storage("loss", size_of(DType::fp32), tape_.options.pool, Role::scalar);
 }
 
@@ -25,10 +29,21 @@ Value TrainingStep::forward(int micro_batch, bool last) {
     if (!ids_.defined()) make_inputs();
     tape_.program.input(tape_.options.stream, ids_.tensor, labels_.tensor);
     hooks_.before_forward(last);
-    Value logits = model_.forward(ids_, hooks_.blocks);
-    hooks_.after_forward(logits);
-    logits = to(tape_, logits, DType::fp32);
-    Value loss = cross_entropy(tape_, logits);
+    Value logits, loss;
+    if (scenario_.training.fused_loss || scenario_.training.loss_chunks > 1) {
+        loss = chunked();
+    } else {
+        logits = model_.forward(ids_, hooks_.blocks);
+        hooks_.after_forward(logits);
+        if (scenario_.model.architecture == "qwen") {
+            loss = shifted_loss(tape_, logits, scenario_.training.micro_batch);
+        } else if (scenario_.cluster.software.fused_cross_entropy && size_of(logits.dtype) == 2) {
+            loss = fused_cross_entropy(tape_, logits, labels_, scenario_.model.real_vocabulary, false);
+        } else {
+            logits = to(tape_, logits, DType::fp32);
+            loss = cross_entropy(tape_, logits, labels_, scenario_.model.real_vocabulary);
+        }
+    }
     // Python rebinds `loss`: the one before is freed now.
     if (holds_loss_) tape_.program.free(loss_);
     logits = {};
@@ -42,8 +57,18 @@ Value TrainingStep::forward(int micro_batch, bool last) {
     return loss;
 }
 
+Value TrainingStep::chunked() {
+    const auto& t = scenario_.training;
+    const Value hidden = model_.hidden(ids_, hooks_.blocks);
+    if (t.fused_loss) return fused_loss(tape_, hidden, model_.head(), hooks_.after_forward);
+    return chunked_loss(tape_, hidden, model_.head(), labels_, scenario_.model.real_vocabulary, t.loss_chunks, hooks_.after_forward);
+}
+
 void TrainingStep::backward(const Value& loss) {
-    tape_.engine.backward(loss, tape_.make("ones_like", 1, 1, DType::fp32));
+    Value ones = tape_.make("ones_like", 1, 1, DType::fp32);
+    // Scripts divide each micro-batch's loss by their number; here its gradient begins with that factor.
+    tape_.fill(ones, 1.0 / static_cast<double>(scenario_.training.gradient_accumulation));
+    tape_.engine.backward(loss, std::move(ones));
     hooks_.after_backward();
 }
 
@@ -58,7 +83,9 @@ void TrainingStep::run() {
     hooks_.optimize();
     hooks_.zero_gradients();
     // The training loop reads the loss (or synchronizes): the host does not run on into the next step.
-    tape_.program.host_wait(tape_.options.stream, std::vector{OpId{tape_.program.size() - 1}});
+    std::vector<OpId> last;
+    for (std::size_t stream = 0; stream < tape_.program.streams(); ++stream) last.push_back(tape_.program.last(StreamId{stream}));
+    tape_.program.host_wait(tape_.options.stream, last);
 }
 
 }  // namespace zerosim::strategy::torch

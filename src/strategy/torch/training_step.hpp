@@ -23,6 +23,7 @@ public:
 
 private:
     [[nodiscard]] Value forward(int micro_batch, bool last);
+    [[nodiscard]] Value chunked();
     void backward(const Value& loss);
     void tag(int micro_batch, schedule::Phase phase);
     void make_inputs();

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "schedule/builder.hpp"
-#include "strategy/zerosim/planner.hpp"
 #include "strategy/scenario.hpp"
 
 #include <cstdint>
@@ -27,11 +26,8 @@ struct Context {
         std::uint32_t unit = 0, segment = 0;
     };
     std::vector<Place> places;                    // by parameter: where in which layout
-    FlatOptions options;
 
     [[nodiscard]] DType dtype() const { return compute_dtype(scenario.training.precision); }
-    /// dtype in which gradients travel and the optimizer reads them.
-    [[nodiscard]] DType reduce_dtype() const { return options.reduce ? *options.reduce : dtype(); }
     [[nodiscard]] std::int64_t element_bytes() const { return size_of(dtype()); }
     [[nodiscard]] int stage() const { return scenario.strategy.zero_stage; }
     [[nodiscard]] const schedule::FlatLayout& layout(std::size_t unit) const { return schedule.layouts[unit]; }

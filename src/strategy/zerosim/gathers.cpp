@@ -26,8 +26,6 @@ void Gathers::plan_uses(const std::vector<ModuleVisit>& visits) {
             visit.gathers = backward == (module == head);
             visit.releases = !visit.gathers;
         }
-        const auto& options = context_.options;
-        if (options.keep_gathered || (options.keep_root && (module == 0 || module == head))) (backward ? visit.gathers : visit.releases) = false;
         if (reuse && module == head) (backward ? visit.gathers : visit.releases) = false;
         // The embedding's backward needs token ids only.
         if (reuse && !tied && backward && module == 0) visit.gathers = visit.releases = false;

@@ -20,11 +20,6 @@ void declare_streams(Context& c) {
     if (!overlap) return;
     c.gather = c.program.stream("gather", StreamKind::communication);
     c.gather_pool = c.program.pool("gather", c.gather);
-    if (c.options.one_communication_stream) {
-        c.reduce = c.gather;
-        c.reduce_pool = c.gather_pool;
-        return;
-    }
     c.reduce = c.program.stream("reduce", StreamKind::communication);
     c.reduce_pool = c.program.pool("reduce", c.reduce);
 }
@@ -111,7 +106,7 @@ private:
 
 }  // namespace
 
-schedule::Schedule plan_zerosim(const Scenario& scenario, const FlatOptions& options) {
+schedule::Schedule plan_zerosim(const Scenario& scenario) {
     schedule::Schedule schedule;
     schedule.ranks = scenario.ranks;
     const auto parameters = model::parameters(scenario.model);
@@ -120,7 +115,7 @@ schedule::Schedule plan_zerosim(const Scenario& scenario, const FlatOptions& opt
     schedule.layouts = flat_units(parameters, scenario, schedule.names);
 
     schedule::ProgramBuilder program(schedule);
-    Context context{scenario, parameters, schedule, program, AxisId{0}, {}, {}, {}, {}, {}, {}, {}, options};
+    Context context{scenario, parameters, schedule, program, AxisId{0}, {}, {}, {}, {}, {}, {}, {}};
     declare_streams(context);
     locate_parameters(context);
     const States states = emit_states(context);

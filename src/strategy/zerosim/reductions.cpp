@@ -11,7 +11,7 @@ namespace zerosim::strategy::zerosim_system {
 Reductions::Reductions(Context& context, Emitter& emitter, const States& states)
     : context_(context), emitter_(emitter), states_(states), writes_left_(context.units()),
       writes_per_parameter_(context.parameters.size(), 1), parameter_writes_(context.parameters.size(), 0), allocated_(context.units(), false),
-      reduce_ops_(context.units()), whole_(context.units()), views_(context.parameters.size()), staging_(context.units()), scratch_(context.units()), cast_(context.units()), cast_ops_(context.units()) {
+      reduce_ops_(context.units()), whole_(context.units()), views_(context.parameters.size()), staging_(context.units()), scratch_(context.units()) {
     // A tied embedding gets a gradient from the head and another from the embedding.
     for (std::size_t p = 0; p < context.parameters.size(); ++p)
         if (context.scenario.model.tied && context.parameters[p].site == model::Site::token_embedding) writes_per_parameter_[p] = 2;
@@ -120,31 +120,17 @@ void Reductions::all_reduce(std::size_t unit) {
     if (c.scratch.valid()) context_.program.free(context_.program.at(c.scratch).storage);
 }
 
-TensorId Reductions::cast(std::size_t unit) {
-    TensorId& tensor = cast_[unit];
-    if (!tensor.valid()) {
-        const DType type = context_.reduce_dtype();
-        const std::int64_t elements = context_.layout(unit).padded;
-        const std::string name = fmt::format("{} gradients in {}", context_.unit_name(unit), zerosim::name(type));
-        const StorageId storage = context_.program.storage(name, elements * size_of(type), context_.compute_pool, Role::bucket);
-        tensor = context_.program.tensor(name, storage, type, 1, elements);
-    }
-    context_.program.alloc(context_.program.at(tensor).storage);
-    cast_ops_[unit] = context_.program.copy(context_.compute, whole(unit), tensor);
-    return tensor;
-}
-
 void Reductions::reduce_scatter(std::size_t unit) {
-    OpId last = emitter_.last();
+    const OpId last = emitter_.last();
     const auto& layout = context_.layout(unit);
-    const DType type = context_.reduce_dtype();
+    const DType type = context_.dtype();
     const bool adds = states_.sharding.gradients && micro_batch_ > 0;
     const TensorId shard = states_.units[unit].gradient_shard;
     schedule::Collective c;
     c.kind = CollectiveKind::reduce_scatter;
     c.reduction = Reduction::sum;
     c.axis = context_.data_axis;
-    c.send = states_.sharding.gradients && type != context_.dtype() ? cast(unit) : whole(unit);
+    c.send = whole(unit);
     c.receive = shard;
     if (adds) {
         if (!staging_[unit].valid()) {
@@ -154,7 +140,6 @@ void Reductions::reduce_scatter(std::size_t unit) {
         context_.program.alloc(context_.program.at(staging_[unit]).storage);
         c.receive = staging_[unit];
     }
-    if (c.send == cast_[unit]) last = cast_ops_[unit];
     c.scratch = allocate_scratch(unit, c.kind);
     OpId done = context_.program.collective(context_.reduce, fmt::format("reduce {}", context_.unit_name(unit)), c, {&last, 1});
     if (c.scratch.valid()) context_.program.free(context_.program.at(c.scratch).storage);
@@ -170,7 +155,6 @@ void Reductions::free_reduced(std::size_t keep) {
         const std::size_t unit = in_flight_.front();
         in_flight_.erase(in_flight_.begin());
         context_.program.free(context_.program.at(whole(unit)).storage, {&reduce_ops_[unit], 1});
-        if (cast_[unit].valid()) context_.program.free(context_.program.at(cast_[unit]).storage, {&reduce_ops_[unit], 1});
         allocated_[unit] = false;
     }
 }

@@ -35,8 +35,6 @@ private:
     void reduce(std::size_t unit);
     void all_reduce(std::size_t unit);
     void reduce_scatter(std::size_t unit);
-    /// The unit's gradients in the dtype in which they are reduced, where that is not the compute dtype.
-    [[nodiscard]] TensorId cast(std::size_t unit);
     void free_reduced(std::size_t keep);
     [[nodiscard]] TensorId whole(std::size_t unit);
     [[nodiscard]] TensorId allocate_scratch(std::size_t unit, CollectiveKind kind);
@@ -50,8 +48,7 @@ private:
     std::vector<bool> allocated_;
     std::vector<OpId> reduce_ops_;
     std::vector<std::size_t> in_flight_;     // units whose transient buffer is being reduced, oldest first
-    std::vector<TensorId> whole_, views_, staging_, scratch_, cast_;
-    std::vector<OpId> cast_ops_;
+    std::vector<TensorId> whole_, views_, staging_, scratch_;
 };
 
 }  // namespace zerosim::strategy::zerosim_system

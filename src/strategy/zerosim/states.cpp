@@ -52,7 +52,7 @@ private:
             s.parameter_shard = own_slice(unit, s.parameter, sharding.optimizer);
         }
         if (sharding.gradients) {
-            s.gradient_shard = own(unit, "gradients", c_.reduce_dtype(), Role::gradient_shard, true);
+            s.gradient_shard = own(unit, "gradients", c_.dtype(), Role::gradient_shard, true);
         } else {
             s.gradient = own(unit, "gradients", c_.dtype(), Role::gradient, false);
             s.gradient_shard = own_slice(unit, s.gradient, sharding.optimizer);

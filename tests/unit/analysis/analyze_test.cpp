@@ -45,6 +45,28 @@ TEST(Analyze, CollectivesByKindAxisAndPhase) {
     EXPECT_DOUBLE_EQ(report.sent_bytes, 128);
 }
 
+TEST(Analyze, PartsOfTheMedianStepAddUpToIt) {
+    const auto example = hand_made::example();
+    const RunReport report = analyze(example.schedule, hand_made::measured(example.ops), hand_made::cluster(), hand_made::facts());
+    double sum = 0;
+    for (const StepPart& part : report.step_parts) sum += part.seconds;
+    EXPECT_NEAR(sum, report.time.step, 1e-18);
+    const auto seconds = [&](std::string_view group, std::string_view name) {
+        for (const StepPart& part : report.step_parts)
+            if (part.group == group && part.name == name) return part.seconds;
+        return 0.0;
+    };
+    EXPECT_DOUBLE_EQ(seconds("compute", "gemm"), 300e-9);
+    EXPECT_DOUBLE_EQ(seconds("compute", "optimizer"), 55e-9);            // of 50 and 60
+    EXPECT_DOUBLE_EQ(seconds("communication", "all-gather world"), 20e-9);
+    EXPECT_DOUBLE_EQ(seconds("waiting", "all-gather world"), 20e-9);
+    EXPECT_DOUBLE_EQ(seconds("communication", "scalar-all-reduce world"), 14e-9);
+    EXPECT_DOUBLE_EQ(seconds("host", "issue"), 31e-9);
+    const CollectiveReport& gather = report.collectives[0];
+    EXPECT_DOUBLE_EQ(gather.exposed, 20e-9);
+    EXPECT_DOUBLE_EQ(gather.waiting, 20e-9);
+}
+
 TEST(Analyze, MemoryByRoleAndHandedOut) {
     const auto example = hand_made::example();
     auto trace = hand_made::measured(example.ops);

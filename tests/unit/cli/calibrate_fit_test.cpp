@@ -31,7 +31,10 @@ TEST(CalibrateFit, finds_the_links_that_made_the_times) {
         truth.intra_node = {3e-6, 5e9, 1.0};
         truth.reduction_bytes_per_second = 8e9;
         cluster::Cluster fitted = host(4);
-        fit_collectives(fitted, times_of(truth, ranks), ranks);
+        const LinkFit fit = fit_collectives(fitted, times_of(truth, ranks), ranks, 1 << 25);
+        EXPECT_LT(fit.worst_error, 1e-6);
+        EXPECT_NEAR(fit.latency.high - fit.latency.low, 0, 1e-10) << "no sample says otherwise";
+        EXPECT_EQ(fitted.transport.eager_bytes, 0) << "the simpler model is kept";
         EXPECT_NEAR(fitted.intra_node.latency_seconds, 3e-6, 1e-10);
         EXPECT_NEAR(fitted.intra_node.bytes_per_second, 5e9, 1e5);
         EXPECT_NEAR(fitted.reduction_bytes_per_second, 8e9, 1e5);
@@ -40,16 +43,47 @@ TEST(CalibrateFit, finds_the_links_that_made_the_times) {
     }
 }
 
+TEST(CalibrateFit, finds_announced_messages_and_what_leaves_the_cache) {
+    cluster::Cluster truth = host(2);
+    truth.intra_node = {0.7e-6, 16e9, 1.0};
+    truth.reduction_bytes_per_second = 50e9;
+    truth.transport = {cluster::HostAlgorithm::exchange, 4000, 2e-6, 1 << 25, 5e9};
+    cluster::Cluster fitted = host(2);
+    const LinkFit fit = fit_collectives(fitted, times_of(truth, 2), 2, 1 << 25);
+    EXPECT_LT(fit.worst_error, 1e-6);
+    EXPECT_EQ(fitted.transport.eager_bytes, 4000);
+    EXPECT_EQ(fitted.transport.cache_bytes, 1 << 25);
+    EXPECT_NEAR(fitted.transport.rendezvous_seconds, 2e-6, 1e-10);
+    EXPECT_NEAR(fitted.transport.uncached_bytes_per_second, 5e9, 1e5);
+    EXPECT_NEAR(fitted.intra_node.bytes_per_second, 16e9, 1e5);
+}
+
 TEST(CalibrateFit, disturbed_times_give_no_negative_costs_and_stay_near) {
     cluster::Cluster truth = host(2);
     truth.intra_node = {1e-6, 10e9, 1.0}; // reduction: free
     std::vector<CollectiveSample> samples = times_of(truth, 2);
     for (std::size_t i = 0; i < samples.size(); ++i) samples[i].seconds *= i % 2 == 0 ? 1.3 : 1 / 1.3;
     cluster::Cluster fitted = host(2);
-    fit_collectives(fitted, samples, 2);
+    const LinkFit fit = fit_collectives(fitted, samples, 2, 0);
+    EXPECT_LT(fit.latency.low, fit.latency.high) << "a disturbed fit says how sure it is";
+    EXPECT_GT(fit.median_error, 0.1);
     EXPECT_GE(fitted.intra_node.latency_seconds, 0.0);
     EXPECT_GE(fitted.reduction_bytes_per_second, 0.0);
     for (const CollectiveSample& sample : times_of(truth, 2)) EXPECT_NEAR(predicted_ratio(fitted, sample, 2), 1.0, 0.4);
+}
+
+TEST(CalibrateFit, a_few_samples_that_something_else_disturbed_do_not_decide) {
+    cluster::Cluster truth = host(2);
+    truth.intra_node = {1e-6, 10e9, 1.0};
+    truth.reduction_bytes_per_second = 20e9;
+    std::vector<CollectiveSample> samples = times_of(truth, 2);
+    samples[1].seconds *= 40;
+    samples[7].seconds *= 15;
+    samples[10].seconds *= 1000; // and its low percentile tells
+    samples[10].low_seconds = samples[10].seconds / 1000;
+    cluster::Cluster fitted = host(2);
+    (void)fit_collectives(fitted, samples, 2, 0);
+    for (const CollectiveSample& sample : times_of(truth, 2)) EXPECT_NEAR(predicted_ratio(fitted, sample, 2), 1.0, 0.15) << sample.bytes;
 }
 
 TEST(CalibrateFit, kernel_rates_are_per_core) {

@@ -34,6 +34,22 @@ TEST(RankOrderSum, EqualsTheSequentialDefinitionForAnyNumberOfRanks) {
             }
 }
 
+// The average of 2-byte floats is rounded once: 3 ranks of 1, 1 and 1.0078125 (1 + 2^-7).
+TEST(RankOrderSum, AveragesAreRoundedOnce) {
+    const std::uint16_t one = float_to_bf16(1.0f), next = float_to_bf16(1.0078125f);
+    const void* halves[] = {&one, &next, &next};
+    std::uint16_t half = 0;
+    rank_order_sum(DType::bf16, halves, &half, 1, Reduction::average);
+    EXPECT_EQ(half, float_to_bf16((1.0f + 1.0078125f + 1.0078125f) * (1.0f / 3)));
+    const float a = 1, b = 2, c = 4, d = 9;
+    const void* floats[] = {&a, &b, &c, &d};
+    float mean = 0;
+    rank_order_sum(DType::fp32, floats, &mean, 1, Reduction::average);
+    EXPECT_EQ(mean, 4.0f);
+    rank_order_sum(DType::fp32, {floats, 1}, &mean, 1, Reduction::average);
+    EXPECT_EQ(mean, 1.0f);
+}
+
 TEST(RankOrderSum, TheOrderIsTheRanks) {
     // (1e8 + 1) + -1e8 is 0 in fp32; any order that meets the two large ones first gives 1.
     const float first = 1e8f, second = 1.0f, third = -1e8f;

@@ -109,10 +109,8 @@ TEST_P(NotBuilt, ValuesOfTheContractSaySo) {
     EXPECT_THAT(error_of({std::string("--") + key + "=" + value}), AllOf(HasSubstr(key), HasSubstr(value), HasSubstr(expected)));
 }
 INSTANTIATE_TEST_SUITE_P(CommandLine, NotBuilt,
-                         ::testing::Values(BadValue{"mode", "inference", "not implemented yet"},
-                                           BadValue{"train.optimizer", "sgd-momentum", "not implemented yet"},
+                         ::testing::Values(BadValue{"train.optimizer", "sgd-momentum", "not implemented yet"},
                                            BadValue{"train.compile", "true", "not implemented yet"},
-                                           BadValue{"train.attention", "standard", "not implemented yet"},
                                            BadValue{"strategy.offload-optimizer", "cpu", "not implemented yet"},
                                            BadValue{"train.reduce-precision", "fp32", "not implemented yet"},
                                            BadValue{"collective.order", "library", "not implemented yet"},

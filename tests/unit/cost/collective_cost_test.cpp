@@ -156,5 +156,28 @@ RC_GTEST_PROP(CollectiveCost, presets_cost_finite_positive_times_that_grow_with_
     RC_ASSERT(collective_seconds(kind, 4 * bytes + (std::int64_t{1} << 32), ranks, stride, cluster) > seconds);
 }
 
+// Held-out rows are of any hardware and size: nothing may go wild where no sweep was seen.
+TEST(CollectiveCost, every_shipped_cluster_answers_from_2_to_1440_ranks) {
+    const config::SearchPaths shipped{{std::string(ZEROSIM_SOURCE_DIR) + "/configs"}};
+    for (const std::string& name : config::cluster_names(shipped)) {
+        if (name == "local") continue;
+        const Cluster cluster = preset(name);
+        for (const auto kind : {all_reduce, all_gather, reduce_scatter, broadcast, all_to_all})
+            for (const std::int64_t ranks : {2, 3, 4, 5, 8, 12, 16, 36, 72, 144, 512, 1440})
+                for (double bytes = 8, before = 0; bytes <= 1e11; bytes *= 8) {
+                    const double seconds = collective_seconds(kind, static_cast<std::int64_t>(bytes), ranks, 1, cluster);
+                    ASSERT_TRUE(std::isfinite(seconds) && seconds > 0) << name << ' ' << ranks << ' ' << bytes;
+                    // No faster than the links of a device or its card, no slower than a thousandth of that beside 1 ms a rank.
+                    const double cards = cluster.network.bytes_per_second * static_cast<double>(cluster.devices_per_node);
+                    const double links = cluster.intra_node.bytes_per_second;
+                    const double rate = ranks > cluster.devices_per_node ? std::min(links, cards) : links;
+                    EXPECT_GT(seconds, bytes / static_cast<double>(ranks) / rate * 0.3) << name << ' ' << ranks << ' ' << bytes;
+                    EXPECT_LT(seconds, 1e-3 * static_cast<double>(ranks) + 1000 * bytes / rate) << name << ' ' << ranks << ' ' << bytes;
+                    EXPECT_GT(seconds, 0.6 * before) << name << ' ' << ranks << ' ' << bytes << ": eight times the bytes; NCCL leaves LL late";
+                    before = seconds;
+                }
+    }
+}
+
 } // namespace
 } // namespace zerosim::cost

@@ -2,6 +2,7 @@
 // worse than it was fails here; docs/accuracy.md has the figures.
 #include "config/cluster_file.hpp"
 #include "cost/cost.hpp"
+#include "schedule/builder.hpp"
 #include "sim/durations.hpp"
 #include "strategy/plan.hpp"
 
@@ -112,6 +113,39 @@ TEST(KernelAccuracy, fused_adamw) {
         a.tokens = row["n"];
         EXPECT_NEAR(kernel_seconds(kernel::Kernel::adamw, a, DType::fp32, cluster.device, 1, cluster.software) / row["s"].get<double>(), 1, 0.06);
     }
+}
+
+/// Seconds of one update of a tensor of `elements` by op_seconds.
+double update_of(std::int64_t elements, DType type, DType state, bool foreach, const cluster::Cluster& cluster) {
+    schedule::Schedule schedule;
+    schedule::ProgramBuilder builder(schedule);
+    const StreamId stream = builder.stream("compute", schedule::StreamKind::compute);
+    const PoolId pool = builder.pool("pool", stream);
+    const auto tensor = [&](DType of) {
+        return builder.tensor("t", builder.storage("s", elements * size_of(of), pool, schedule::Role::workspace), of, 1, elements);
+    };
+    kernel::Attributes attributes;
+    attributes.tokens = elements;
+    attributes.accumulate_second = foreach;
+    const std::vector<TensorId> operands{tensor(type), tensor(state), tensor(state), tensor(type), TensorId{}};
+    const std::vector<schedule::ShardRange> ranges{{{}, {}, elements}};
+    const OpId op = builder.multi_tensor(stream, schedule::OpKind::optimizer, "update", kernel::Kernel::adamw_tensors, operands, attributes, ranges);
+    builder.finish();
+    return op_seconds(schedule, schedule.programs[0], schedule.programs[0].op(op), cluster);
+}
+
+TEST(KernelAccuracy, adamw_by_implementation) {
+    const cluster::Cluster cluster = h200();
+    for (const json& row : rows("adamw")) {
+        if (row["s"] < 5 * kFloor) continue; // shorter ones are mostly launches
+        const double predicted = update_of(row["n"], DType::fp32, DType::fp32, row["impl"] == "foreach", cluster);
+        EXPECT_NEAR(predicted / row["s"].get<double>(), 1, 0.08) << row.dump();
+    }
+    // 8-bit states: 4 + 4 + 4 bytes of parameter and gradient, 4 of states, where 28 are of 32-bit ones.
+    const double full = update_of(1 << 28, DType::fp32, DType::fp32, false, cluster);
+    const double small = update_of(1 << 28, DType::fp32, DType::uint8, false, cluster);
+    EXPECT_NEAR(small / full, 16.0 / 28, 0.01);
+    EXPECT_NEAR(update_of(1 << 28, DType::bf16, DType::bf16, false, cluster) / full, 0.5, 0.01) << "pure bf16";
 }
 
 // --- blocks and heads: the ops that the torch planner emits for them ---

@@ -1,5 +1,5 @@
 // The binned norm: right, and the same bits for every partition, order and number of threads.
-#include "device/host_kernels/norm_bins.hpp"
+#include "device/norm_bins.hpp"
 #include "kernel_testing.hpp"
 
 #include <gtest/gtest.h>

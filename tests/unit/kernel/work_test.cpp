@@ -75,6 +75,35 @@ TEST(Work, OfEveryKernelIsPositiveAndGrowsWithTheTokens) {
     }
 }
 
+TEST(WorkOfAttention, WindowsCachedKeysAndValuesOfTheirOwnWidth) {
+    Attributes a = attention(1, 16, 4, 4, 8);
+    const double pairs = 16.0 * 17 / 2;
+    EXPECT_EQ(work(Kernel::attention_forward, a, DType::bf16).matrix_flops, 4 * pairs * 4 * 8);
+    a.window = 4;   // 4 * 5 / 2 at the front, then 4 each
+    EXPECT_EQ(work(Kernel::attention_forward, a, DType::bf16).matrix_flops, 4.0 * (10 + 12 * 4) * 4 * 8);
+    a.window = 0;
+    a.value_dim = 4;
+    EXPECT_EQ(work(Kernel::attention_forward, a, DType::bf16).matrix_flops, (2 * 8 + 2 * 4) * pairs * 4);
+    EXPECT_EQ(work(Kernel::attention_backward, a, DType::bf16).matrix_flops, (6 * 8 + 4 * 4) * pairs * 4);
+    Attributes decoding = attention(2, 1, 4, 2, 8);
+    decoding.keys = 100;
+    EXPECT_EQ(work(Kernel::attention_forward, decoding, DType::bf16).matrix_flops, 4.0 * 2 * 100 * 4 * 8);
+    // Queries and outputs of one token, keys and values of a hundred, a log-sum-exp of each head.
+    EXPECT_EQ(work(Kernel::attention_forward, decoding, DType::bf16).bytes, 2.0 * 2 * 16 * (1 * 4 + 100 * 2) + 4 * 2 * 4);
+}
+
+TEST(WorkOfBatchedProducts, ReadsOnlyMatricesWithRows) {
+    Attributes a;
+    a.tokens = 6;
+    a.in = 8;
+    a.out = 16;
+    a.batch = 4;
+    EXPECT_EQ(work(Kernel::batched_product, a, DType::bf16).flops, 2.0 * 6 * 8 * 16);
+    EXPECT_EQ(work(Kernel::batched_product, a, DType::bf16).bytes, 2.0 * (6 * 8 + 4 * 8 * 16 + 6 * 16));
+    a.batch = 64;
+    EXPECT_EQ(work(Kernel::batched_product, a, DType::bf16).bytes, 2.0 * (6 * 8 + 6 * 8 * 16 + 6 * 16));
+}
+
 TEST(Workspace, IsOnlyForAttentionAnd2ByteProductsOnTheHost) {
     Attributes a = attention(2, 16, 4, 2, 8);
     a.in = a.out = 32;
@@ -83,7 +112,8 @@ TEST(Workspace, IsOnlyForAttentionAnd2ByteProductsOnTheHost) {
         const auto bytes = [&](DType type, Library library) { return workspace_bytes(kernel, a, type, library, 2); };
         const KernelClass group = kernel_class(kernel);
         EXPECT_EQ(bytes(DType::fp32, Library::host) > 0, group == KernelClass::attention) << name(kernel);
-        EXPECT_EQ(bytes(DType::bf16, Library::host) > 0, group == KernelClass::attention || group == KernelClass::gemm)
+        const bool product = group == KernelClass::gemm && kernel != Kernel::batched_product;   // planned for GPUs only
+        EXPECT_EQ(bytes(DType::bf16, Library::host) > 0, group == KernelClass::attention || product)
             << name(kernel);
         EXPECT_EQ(bytes(DType::bf16, Library::host), bytes(DType::fp16, Library::host)) << name(kernel);
         EXPECT_EQ(bytes(DType::bf16, Library::cuda), 0) << name(kernel);

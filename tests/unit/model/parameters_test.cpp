@@ -20,7 +20,23 @@ const std::map<std::string, std::int64_t> kCounts{
     {"llama3.1-70b", 70553706496}, {"llama3.1-405b", 405853388800}, {"llama3.2-1b", 1235814400},  {"llama3.2-3b", 3212749824},
     {"qwen2.5-0.5b", 494032768},   {"qwen2.5-1.5b", 1543714304},    {"qwen2.5-3b", 3085938688},   {"qwen2.5-7b", 7615616512},
     {"qwen2.5-14b", 14770033664},  {"qwen2.5-32b", 32763876352},    {"qwen2.5-72b", 72706203648},
+    {"mistral-7b-v0.1", 7241732096}, {"mistral-7b-v0.3", 7248023552}, {"mistral-nemo-12b", 12247782400},
+    {"qwen3-0.6b", 596049920},     {"qwen3-1.7b", 1720574976},      {"qwen3-4b", 4022468096},     {"qwen3-8b", 8190735360},
+    {"qwen3-14b", 14768307200},    {"qwen3-32b", 32762123264},      {"qwen3-30b-a3b", 30532122624}, {"qwen3-235b-a22b", 235093634560},
+    {"qwen1.5-moe-a2.7b", 14315784192},
+    {"gemma-2b", 2506172416},      {"gemma-7b", 8537680896},        {"gemma2-2b", 2614341888},    {"gemma2-9b", 9241705984},
+    {"gemma2-27b", 27227128320},   {"gemma3-1b", 999885952},
+    {"phi-1.5", 1418270720},       {"phi-2", 2779683840},           {"phi3-mini", 3821079552},    {"phi-4", 14659507200},
+    {"phi-4-mini", 3836021760},    {"mixtral-8x7b", 46702792704},   {"mixtral-8x22b", 140620634112},
+    {"deepseek-v2-lite", 15706484224}, {"deepseek-v2", 235741434880}, {"deepseek-v3", 671026404352},
 };
+
+// Model cards: Mixtral 8x7B uses 12.9B of 46.7B for a token, Qwen3-30B-A3B 3.3B, DeepSeek-V2 21B, DeepSeek-V3 37B.
+TEST(ParameterCount, ActiveOnesAreTheModelCards) {
+    const std::map<std::string, double> billions{{"mixtral-8x7b", 12.9}, {"qwen3-30b-a3b", 3.3}, {"deepseek-v2", 21}, {"deepseek-v3", 37}};
+    for (const auto& [name, active] : billions)
+        EXPECT_NEAR(static_cast<double>(active_parameter_count(preset(name))) / 1e9, active, 0.6) << name;
+}
 
 TEST(ParameterCount, IsThePublishedOne) {
     for (const auto& [name, count] : kCounts) EXPECT_EQ(parameter_count(preset(name)), count) << name;

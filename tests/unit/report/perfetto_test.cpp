@@ -45,8 +45,15 @@ TEST_P(PerfettoTest, HasTracksCountersAndFlows) {
     std::map<std::string, int> phases;
     std::map<int, std::vector<nlohmann::json>> flows;
     std::set<double> gathers_of_step_2;
+    double path = 0;
+    std::set<int> path_ranks;
     for (const auto& event : list) {
         const auto phase = event.at("ph").get<std::string>();
+        if (event.value("cat", "") == "path") {
+            path += event.at("dur").get<double>();
+            path_ranks.insert(event.at("pid").get<int>());
+            continue;
+        }
         ++phases[phase];
         if (event.at("name") == "process_name") processes.insert(event.at("args").at("name"));
         if (event.at("name") == "thread_name") threads.insert(event.at("args").at("name"));
@@ -58,7 +65,9 @@ TEST_P(PerfettoTest, HasTracksCountersAndFlows) {
         if (phase == "X" && event.at("name") == "norm" && event.at("args").at("step") == 2) gathers_of_step_2.insert(event.at("ts").get<double>());
     }
     EXPECT_EQ(processes, (std::set<std::string>{"rank 0", "rank 1"}));
-    EXPECT_EQ(threads, (std::set<std::string>{"host", "compute", "communication"}));
+    EXPECT_EQ(threads, (std::set<std::string>{"host", "compute", "communication", "critical path"}));
+    EXPECT_NEAR(path, 0.475, 1e-9);                // step 2, the lower median
+    EXPECT_EQ(path_ranks, (std::set<int>{0, 1}));  // through rank 1, which came late to the gather
     EXPECT_EQ(phases["X"], 2 * 3 * 8);          // without the alloc and the free, which take no time
     EXPECT_EQ(phases["C"], 2 * (1 + 3 * 2));    // init; with and without the activation in each step
     EXPECT_EQ(phases["s"], 9);
@@ -75,7 +84,7 @@ TEST_P(PerfettoTest, TimesAreMicroseconds) {
     const auto example = hand_made::example();
     const auto list = events(hand_made::measured(example.ops), example.schedule);
     for (const auto& event : list)
-        if (event.at("name") == "F1" && event.at("pid") == 0 && event.at("args").at("step") == 2) {
+        if (event.at("name") == "F1" && event.value("cat", "") != "path" && event.at("pid") == 0 && event.at("args").at("step") == 2) {
             EXPECT_DOUBLE_EQ(event.at("ts"), 1.510);    // 2010 ns, from the first issue at 500
             EXPECT_DOUBLE_EQ(event.at("dur"), 0.100);
             EXPECT_EQ(event.at("cat"), "compute");

@@ -21,6 +21,13 @@ struct Instance {
     std::vector<std::size_t> deps;                             // instances
     std::int64_t issue = kNever, begin = kNever, end = kNever; // end: known when it starts, in force from then on
     std::int64_t collective_number = kNever;                   // k-th on its axis
+    bool joined = false, moved = false;                        // all members have come; the own share of the bytes is there
+};
+
+/// A member's share of a running collective. Links serve those issued first, first; a collective takes the whole link.
+struct Transfer {
+    std::size_t instance = 0;
+    std::int64_t left = 0;
 };
 
 struct Role {
@@ -30,6 +37,7 @@ struct Role {
     std::int64_t host_busy_until = 0;
     std::vector<std::deque<std::pair<std::size_t, std::int64_t>>> queues; // by stream: instance, visible from
     std::vector<std::int64_t> stream_busy_until;
+    std::vector<Transfer> transfers; // that have begun, in issue order
 };
 
 class Events {
@@ -42,10 +50,14 @@ public:
     trace::Trace run() {
         times_.insert(0);
         while (!times_.empty()) {
+            const std::int64_t before = now_;
             now_ = *times_.begin();
             times_.erase(times_.begin());
+            for (Role& role : roles_) transfer(role, now_ - before);
             while (poll()) {
             }
+            for (const Role& role : roles_)
+                if (!role.transfers.empty()) times_.insert(now_ + role.transfers.front().left);
         }
         return result();
     }
@@ -118,25 +130,58 @@ private:
         if (op.kind == OpKind::collective) return arrive(role, instance, op);
         const bool bookkeeping = op.kind == OpKind::alloc || op.kind == OpKind::free || op.kind == OpKind::mark;
         instance.begin = now_;
-        finish(role, number, now_ + (bookkeeping ? 0 : duration_(*role.program, op)));
+        finish(role, number, now_ + (bookkeeping ? 0 : duration_(*role.program, op, rank_of(role))));
         return true;
     }
 
     bool arrive(Role& role, Instance& instance, const Op& op) {
-        if (instance.begin != kNever) return false; // waits for peers already
-        instance.begin = now_;
         const AxisId axis = role.program->collective_of(op).axis;
+        if (instance.begin == kNever && !communicator_free(role, instance, axis)) return false;
+        const bool came = instance.begin == kNever;
+        if (came) instance.begin = now_;
         std::vector<std::pair<Role*, std::size_t>> members;
         std::int64_t longest = 0;
+        bool all_moved = true;
         for (const std::size_t peer : peers(axis, static_cast<std::size_t>(&role - roles_.data()))) {
             Role& other = roles_[peer];
             const std::size_t number = find(other, axis, instance.collective_number);
-            if (other.instances[number].begin == kNever) return true;
+            if (other.instances[number].begin == kNever) return came;
             members.emplace_back(&other, number);
-            longest = std::max(longest, duration_(*other.program, other.program->ops[other.instances[number].op]));
+            all_moved &= other.instances[number].moved;
+            longest = std::max(longest, duration_(*other.program, other.program->ops[other.instances[number].op], rank_of(other)));
         }
-        for (const auto& [member, number] : members) finish(*member, number, now_ + longest);
-        return true;
+        if (!instance.joined) {
+            for (const auto& [member, number] : members) join(*member, number, longest);
+            return true;
+        }
+        if (all_moved)
+            for (const auto& [member, number] : members) finish(*member, number, now_);
+        return all_moved;
+    }
+
+    std::int64_t rank_of(const Role& role) const { return schedule_.roles[static_cast<std::size_t>(&role - roles_.data())].first_rank; }
+
+    static void join(Role& role, std::size_t number, std::int64_t duration) {
+        role.instances[number].joined = true;
+        role.instances[number].moved = duration == 0;
+        if (duration == 0) return;
+        const auto later = [&](const Transfer& transfer) { return transfer.instance > number; };
+        role.transfers.insert(std::find_if(role.transfers.begin(), role.transfers.end(), later), {number, duration});
+    }
+
+    /// `time` has passed: the share that was issued first has moved, the others waited for the link.
+    static void transfer(Role& role, std::int64_t time) {
+        if (role.transfers.empty()) return;
+        Transfer& first = role.transfers.front();
+        if ((first.left -= time) > 0) return;
+        if (first.left < 0) throw std::logic_error("a transfer has ended unseen");
+        role.instances[first.instance].moved = true;
+        role.transfers.erase(role.transfers.begin());
+    }
+
+    bool communicator_free(const Role& role, const Instance& instance, AxisId axis) const {
+        if (!schedule_.one_communicator_per_axis || instance.collective_number == 0) return true;
+        return done(role, find(role, axis, instance.collective_number - 1));
     }
 
     void finish(Role& role, std::size_t number, std::int64_t end) {
@@ -183,7 +228,8 @@ private:
     trace::Trace result() const {
         trace::Trace trace;
         for (std::size_t r = 0; r < roles_.size(); ++r) {
-            trace::RankTrace rank{schedule_.roles[r].first_rank, 0, {}};
+            trace::RankTrace rank;
+            rank.rank = schedule_.roles[r].first_rank;
             for (const Instance& i : roles_[r].instances) {
                 if (i.end == kNever) throw std::logic_error("an op was never finished");
                 rank.times.push_back({i.step, static_cast<std::uint32_t>(i.op), i.issue, i.begin, i.end, -1});

@@ -81,6 +81,7 @@ TEST(FsdpPlanner, other_stages_are_refused) {
     for (const int stage : {0, 1}) EXPECT_THROW((void)strategy::plan(fsdp(test::tiny_gpt2(true), stage, 4)), ConfigError) << stage;
 }
 
+// Eager kernels add in another order than our own: not bit for bit.
 TEST(FsdpPlanner, trains_the_same_parameters_as_zerosim) {
     for (const int stage : {2, 3}) {
         auto s = fsdp(test::tiny_gpt2(true), stage, 2, Precision::fp32);
@@ -89,8 +90,10 @@ TEST(FsdpPlanner, trains_the_same_parameters_as_zerosim) {
         s.strategy.system = strategy::System::zerosim;
         s.strategy.zero_stage = 3;
         const auto reference = test::train(s);
-        EXPECT_EQ(own.losses, reference.losses) << stage;
-        EXPECT_EQ(own.final_norms, reference.final_norms) << stage;
+        ASSERT_EQ(own.losses.size(), reference.losses.size());
+        for (std::size_t i = 0; i < own.losses.size(); ++i) EXPECT_NEAR(own.losses[i], reference.losses[i], 1e-5 * reference.losses[i]) << stage;
+        ASSERT_EQ(own.final_norms.size(), reference.final_norms.size());
+        for (const auto& [name, norm] : reference.final_norms) EXPECT_NEAR(own.final_norms.at(name), norm, 2e-2 * norm) << name;   // AdamW's first steps are signs
     }
 }
 

@@ -1,0 +1,34 @@
+#include "cli/replan.hpp"
+
+#include "base/error.hpp"
+#include "cli/facts.hpp"
+#include "cli/machine.hpp"
+#include "strategy/plan.hpp"
+
+namespace zerosim::cli {
+
+Replanner::Replanner(const Invocation& invocation)
+    : command_(invocation.command), values_(config::read_scenario(invocation.request(), invocation.paths).values), paths_(invocation.paths),
+      machine_(this_machine(invocation.environment)) {}
+
+config::Resolved Replanner::resolved_with(const std::string& key, const std::string& value) const {
+    config::Values changed = values_;
+    changed.set(key, value, "changed");
+    return config::resolve(command_, std::move(changed), paths_, machine_);
+}
+
+std::optional<Replanned> Replanner::with(const std::string& key, const std::string& value) {
+    try {
+        Replanned planned;
+        planned.resolved = resolved_with(key, value);
+        const schedule::Schedule schedule = strategy::plan(planned.resolved.scenario);
+        const analysis::Facts facts = facts_of(planned.resolved, schedule);
+        planned.memory = analysis::memory_report(schedule, 0, planned.resolved.scenario.cluster, facts.memory);
+        return planned;
+    } catch (const ConfigError& refused) {
+        refusal_ = refused.what();
+        return std::nullopt;
+    }
+}
+
+}  // namespace zerosim::cli

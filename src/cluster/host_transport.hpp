@@ -1,0 +1,29 @@
+// How the ranks of a CPU cluster move bytes between processes: protocols, caches, and the algorithm of their collectives.
+// Filled by config/ from [node] and [collective] of a cluster file and by `zerosim calibrate`; read by cost/host_collectives.
+// Latency and rate of the links themselves are Cluster::intra_node and Cluster::network.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace zerosim::cluster {
+
+/// `exchange`: what comm/ does (all-to-all, own sum in rank order, all-gather). The others are textbook forms that MPI libraries
+/// choose from; `fastest`: whichever takes least. `hierarchical`: reduce within nodes, exchange between them, gather within.
+enum class HostAlgorithm : std::uint8_t { exchange, ring, recursive, bruck, hierarchical, fastest };
+
+struct HostTransport {
+    HostAlgorithm algorithm = HostAlgorithm::exchange;
+    std::int64_t eager_bytes = 0;         // longer messages are announced first (rendezvous); 0 = none is
+    double rendezvous_seconds = 0;        // beside the link's latency
+    std::int64_t cache_bytes = 0;         // last-level cache that the ranks of a node share; 0 = buffers are never in cache
+    double uncached_bytes_per_second = 0; // of a link, for buffers that no cache holds; 0 = as in cache
+};
+
+/// `exchange`, `ring`, `recursive`, `bruck`, `hierarchical`, `fastest`. Throws ConfigError.
+[[nodiscard]] HostAlgorithm host_algorithm(std::string_view name);
+[[nodiscard]] std::string_view name(HostAlgorithm algorithm);
+[[nodiscard]] std::vector<std::string_view> host_algorithm_names();
+
+} // namespace zerosim::cluster

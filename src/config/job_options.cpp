@@ -1,0 +1,117 @@
+#include "config/job_options.hpp"
+
+#include "base/nearest.hpp"
+#include "base/units.hpp"
+#include "config/option_rows.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+namespace zerosim::config {
+namespace {
+
+std::vector<std::string> split(std::string_view text, char separator) {
+    std::vector<std::string> parts;
+    while (!text.empty()) {
+        const std::size_t end = std::min(text.find(separator), text.size());
+        parts.emplace_back(text.substr(0, end));
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return parts;
+}
+
+/// "17" or "400-407", inside [0, count).
+std::optional<std::pair<std::int64_t, std::int64_t>> range_of(std::string_view text, std::int64_t count) {
+    const std::size_t dash = text.find('-');
+    const auto first = parse_integer(text.substr(0, dash));
+    const auto last = dash == std::string_view::npos ? first : parse_integer(text.substr(dash + 1));
+    if (!first || !last || *first < 0 || *last < *first || *last >= count) return std::nullopt;
+    return std::pair{*first, *last};
+}
+
+std::vector<cluster::SlowRanks> slow_ranks_of(const Values& values, std::int64_t ranks) {
+    constexpr const char* key = "variation.slow-ranks";
+    std::vector<cluster::SlowRanks> result;
+    for (const std::string& item : split(values.text(key), ',')) {
+        const std::vector<std::string> parts = split(item, ':');
+        const auto range = parts.empty() ? std::nullopt : range_of(parts[0], ranks);
+        const auto factor = parts.size() == 2 ? parse_real(parts[1]) : std::nullopt;
+        if (!range || !factor || *factor <= 0 || *factor > 1e6)
+            values.refuse(key, fmt::format("has '{}': use RANK:FACTOR or FIRST-LAST:FACTOR with ranks of 0 to {} and a factor above 0, such as 3:1.3,8-15:1.1", item, ranks - 1));
+        result.push_back({range->first, range->second, *factor});
+    }
+    return result;
+}
+
+/// nic:RANKS, nvlink:RANKS or node:NODES (all cards of a node), with :FRACTION where `slow`.
+void add_links(const Values& values, const char* key, bool slow, const cluster::Cluster& cluster, std::int64_t ranks, std::vector<cluster::LinkFault>& links) {
+    const std::vector<std::string> kinds{"nic", "nvlink", "node"};
+    for (const std::string& item : split(values.text(key), ',')) {
+        const std::vector<std::string> parts = split(item, ':');
+        const std::string kind = parts.empty() ? "" : parts[0];
+        if (kind != "nic" && kind != "nvlink" && kind != "node")
+            values.refuse(key, fmt::format("has '{}': its first word is nic, nvlink or node{}", item, did_you_mean(kind, kinds)));
+        if (kind == "nvlink" && cluster.fabric.wiring == cluster::Wiring::pcie)
+            values.refuse(key, fmt::format("has '{}', but devices of cluster '{}' have no NVLink: they reach one another over PCIe", item, cluster.name));
+        const std::int64_t count = kind == "node" ? cluster::nodes(cluster, ranks) : ranks;
+        const auto range = parts.size() > 1 ? range_of(parts[1], count) : std::nullopt;
+        const auto fraction = !slow ? std::optional(0.0) : parts.size() == 3 ? parse_real(parts[2]) : std::nullopt;
+        if (!range || parts.size() != (slow ? 3u : 2u) || !fraction || (slow && (*fraction <= 0 || *fraction > 1)))
+            values.refuse(key, fmt::format("has '{}': use {}:N{} or {}:FIRST-LAST{} with N of 0 to {}{}", item, kind, slow ? ":FRACTION" : "", kind, slow ? ":FRACTION" : "",
+                                           count - 1, slow ? " and the fraction of its bandwidth that is left, above 0 and up to 1" : ""));
+        if (kind == "node")
+            links.push_back({cluster::LinkTier::network, range->first * cluster.devices_per_node, std::min((range->second + 1) * cluster.devices_per_node, ranks) - 1, *fraction});
+        else
+            links.push_back({kind == "nic" ? cluster::LinkTier::network : cluster::LinkTier::nvlink, range->first, range->second, *fraction});
+    }
+}
+
+} // namespace
+
+void job_options(Table& t) {
+    t.group("Variation: ranks that are not alike", bits({Command::simulate, Command::compare, Command::show, Command::sweep}));
+    t.real("variation.jitter", "0", 0, 10, "relative standard deviation of a kernel's duration, drawn for each rank, step and op");
+    t.real("variation.device-spread", "0", 0, 10, "relative standard deviation of whole devices' durations, drawn once a rank");
+    t.integer("variation.seed", "0", 0, 9e18, "of these draws");
+    t.text("variation.slow-ranks", "", "RANK:FACTOR or FIRST-LAST:FACTOR, comma-separated: kernels take FACTOR times as long").default_text = "none";
+    t.text("variation.slow-links", "", "nic:RANK:FRACTION, nvlink:RANK:FRACTION or node:NODE:FRACTION of the bandwidth, comma-separated").default_text = "none";
+    t.text("variation.failed-links", "", "nic:RANK, nvlink:RANK or node:NODE, comma-separated: traffic takes another way").default_text = "none";
+
+    t.group("Reliability of a long job", bits({Command::simulate, Command::compare, Command::show, Command::sweep}));
+    t.real("reliability.device-mtbf-hours", "", 1e-3, 1e12, "running hours of one device to a failure that ends the job").default_text = "50676, as in Llama 3's training";
+    t.real("reliability.storage-gigabytes-per-second-per-node", "", 1e-6, 1e6, "what a node writes to, and reads from, the checkpoint store").default_text = "0.977, as in Llama 3's training";
+    t.real("reliability.checkpoint-interval-seconds", "", 1e-3, 1e12, "between checkpoints").default_text = "the optimum (Daly 2006)";
+    t.real("reliability.restart-seconds", "600", 0, 1e9, "to find a failure and start anew, without reading the checkpoint");
+    t.integer("reliability.spare-nodes", "", 0, 1e7, "that take a failed node's place").default_text = "always enough";
+    t.real("reliability.repair-hours", "24", 1e-3, 1e6, "until a failed node is back, where spare nodes are counted");
+}
+
+cluster::Variation variation_of(const Values& values, const cluster::Cluster& cluster, std::int64_t ranks) {
+    cluster::Variation variation;
+    variation.jitter = values.real("variation.jitter");
+    variation.device_spread = values.real("variation.device-spread");
+    variation.seed = static_cast<std::uint64_t>(values.integer("variation.seed"));
+    variation.slow_ranks = slow_ranks_of(values, ranks);
+    add_links(values, "variation.slow-links", true, cluster, ranks, variation.links);
+    add_links(values, "variation.failed-links", false, cluster, ranks, variation.links);
+    return variation;
+}
+
+cluster::Reliability reliability_of(const Values& values) {
+    cluster::Reliability reliability;
+    const auto given = [&](const char* key) { return !values.text(key).empty(); };
+    if (given("reliability.device-mtbf-hours")) reliability.device_mtbf_hours = values.real("reliability.device-mtbf-hours");
+    if (given("reliability.storage-gigabytes-per-second-per-node"))
+        reliability.storage_bytes_per_second_per_node = 1e9 * values.real("reliability.storage-gigabytes-per-second-per-node");
+    if (given("reliability.checkpoint-interval-seconds")) reliability.interval_seconds = values.real("reliability.checkpoint-interval-seconds");
+    reliability.restart_seconds = values.real("reliability.restart-seconds");
+    if (given("reliability.spare-nodes")) reliability.spare_nodes = values.integer("reliability.spare-nodes");
+    reliability.repair_hours = values.real("reliability.repair-hours");
+    return reliability;
+}
+
+} // namespace zerosim::config

@@ -1,0 +1,180 @@
+// Exchange: MpiReduction and MpiCommunicator of comm/. Open MPI 4.1 runs their MPI_Ialltoallv and MPI_Iallgather as one message to
+// every peer, all at once (ompi/mca/coll/libnbc: nbc_ialltoallv.c, nbc_iallgather.c, "linear").
+// Ring, recursive halving and doubling, Bruck: Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in
+// MPICH", IJHPCA 19(1), 2005; a number of ranks that is no power of two folds the rest onto partners first (section 4.5).
+#include "cost/host_collectives.hpp"
+
+#include "cost/uplinks.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+namespace zerosim::cost {
+namespace {
+
+using cluster::HostAlgorithm;
+using enum CollectiveKind;
+
+/// All-reduces up to this many bytes of all ranks together are one all-gather, summed by every rank
+/// (MpiCommunicator::kGatheredBytes).
+constexpr double kGatheredBytes = 16 * 1024;
+
+/// One collective among hosts, and what its messages cost.
+struct HostTask {
+    double bytes;
+    const Placement& place;
+    const cluster::Cluster& cluster;
+    double working_set; // bytes of all the buffers of the group's ranks on a node
+    double network;     // bytes/s of a rank to other nodes
+
+    [[nodiscard]] double ranks() const { return static_cast<double>(place.ranks); }
+    [[nodiscard]] double per_node() const { return static_cast<double>(place.per_node); }
+
+    /// Buffers that the node's last-level cache cannot hold are read from memory and written to it: the part that does not fit.
+    [[nodiscard]] double memory_part() const {
+        const double cache = static_cast<double>(cluster.transport.cache_bytes);
+        return cache > 0 && working_set > cache ? 1 - cache / working_set : 0.0;
+    }
+    [[nodiscard]] double seconds_a_byte() const {
+        const double cached = 1 / cluster.intra_node.achieved_bytes_per_second();
+        const double uncached = cluster.transport.uncached_bytes_per_second;
+        return uncached > 0 ? cached + memory_part() * std::max(0.0, 1 / uncached - cached) : cached;
+    }
+    /// Messages of `size` to a rank of the same node: all start at once, each is announced and delivered by the same core.
+    [[nodiscard]] double within(double messages, double size) const {
+        if (messages <= 0) return 0.0;
+        const bool announced = cluster.transport.eager_bytes > 0 && size > static_cast<double>(cluster.transport.eager_bytes);
+        const double each = cluster.intra_node.latency_seconds + (announced ? cluster.transport.rendezvous_seconds : 0.0);
+        return messages * (each + size * seconds_a_byte());
+    }
+    [[nodiscard]] double across(double messages, double size) const {
+        return messages > 0 ? messages * (cluster.network.latency_seconds + size / network) : 0.0;
+    }
+    /// To every other rank at once: the node's links and the network work side by side.
+    [[nodiscard]] double to_all(double size) const {
+        const double near = per_node() - 1, far = ranks() - per_node();
+        const double latencies = within(near, size) - near * size * (near > 0 ? seconds_a_byte() : 0.0) +
+                                 far * (far > 0 ? cluster.network.latency_seconds : 0.0);
+        return latencies + std::max(near > 0 ? near * size * seconds_a_byte() : 0.0, far > 0 ? far * size / network : 0.0);
+    }
+    /// One step in which every rank passes `size` on to a rank `distance` away in rank order.
+    [[nodiscard]] double step(double size, double distance) const {
+        if (place.nodes == 1 || distance < per_node() / 2) return within(1, size);
+        // All ranks of a node send to other nodes at once, unless the step is a ring's, where one does, with all the cards.
+        return std::max(within(1, size), across(1, size));
+    }
+    [[nodiscard]] double ring_step(double size) const {
+        if (place.nodes == 1) return within(1, size);
+        return std::max(place.per_node > 1 ? within(1, size) : 0.0, cluster.network.latency_seconds + size / (network * per_node()));
+    }
+    [[nodiscard]] double sum(double read) const {
+        return cluster.reduction_bytes_per_second > 0 ? read / cluster.reduction_bytes_per_second : 0.0;
+    }
+};
+
+double exchange(CollectiveKind kind, const HostTask& t) {
+    const double slice = t.bytes / t.ranks();
+    switch (kind) {
+        case all_to_all:
+        case all_gather: return t.to_all(slice);
+        case reduce_scatter: return t.to_all(slice) + t.sum(t.bytes);
+        case all_reduce:
+            if (t.bytes * t.ranks() <= kGatheredBytes) return t.to_all(t.bytes) + t.sum(t.bytes * t.ranks());
+            return 2 * t.to_all(slice) + t.sum(t.bytes) + t.cluster.collective_launch_seconds; // two calls
+        case broadcast: break;
+    }
+    // A pipelined chain. With two ranks bytes go one way, where every other step sends and receives: 0.5 of the time where cores copy
+    // in and out, 1 where the receiver alone copies (btl_vader_single_copy_mechanism). Measured: 0.5 to 0.9; one number for both.
+    constexpr double kOneWay = 0.7;
+    const double chain = (t.ranks() - 2) * t.ring_step(0) + t.ring_step(t.bytes);
+    return t.place.ranks == 2 ? chain * kOneWay : chain;
+}
+
+double ring(CollectiveKind kind, const HostTask& t) {
+    const double steps = t.ranks() - 1, slice = t.bytes / t.ranks();
+    const double gather = steps * t.ring_step(slice);
+    // Every step adds what arrives to the own part: two reads.
+    const double scatter = gather + t.sum(steps * 2 * slice);
+    switch (kind) {
+        case all_gather: return gather;
+        case reduce_scatter: return scatter;
+        case all_reduce: return scatter + gather;
+        default: return exchange(kind, t);
+    }
+}
+
+/// log2(n) steps, of S/2, S/4 ... S/n (halving) or back (doubling).
+double halving(const HostTask& t, bool sums) {
+    const double whole = static_cast<double>(std::bit_floor(static_cast<std::uint64_t>(t.place.ranks)));
+    double seconds = 0;
+    for (double distance = whole / 2, size = t.bytes / 2; distance >= 1; distance /= 2, size /= 2)
+        seconds += t.step(size, distance) + (sums ? t.sum(2 * size) : 0.0);
+    return seconds;
+}
+
+double recursive(CollectiveKind kind, const HostTask& t) {
+    if (kind == broadcast || kind == all_to_all) return exchange(kind, t);
+    const bool even = std::has_single_bit(static_cast<std::uint64_t>(t.place.ranks));
+    const double fold = even ? 0.0 : t.step(t.bytes, 1); // a rank of the rest and its partner
+    const double scatter = halving(t, true) + (even ? 0.0 : fold + t.sum(2 * t.bytes));
+    const double gather = halving(t, false) + fold;
+    if (kind == all_gather) return gather;
+    return kind == reduce_scatter ? scatter + (even ? 0.0 : t.step(t.bytes / t.ranks(), 1)) : scatter + gather;
+}
+
+/// ceil(log2 n) steps for any n; an all-to-all moves half of the message in each.
+double bruck(CollectiveKind kind, const HostTask& t) {
+    if (kind != all_gather && kind != all_to_all) return recursive(kind, t);
+    double seconds = 0;
+    const double slice = t.bytes / t.ranks();
+    for (double have = 1; have < t.ranks(); have *= 2)
+        seconds += t.step(kind == all_to_all ? t.bytes / 2 : slice * std::min(have, t.ranks() - have), have);
+    return seconds;
+}
+
+/// Within the nodes, then among the ranks of equal place in their nodes, then within again.
+double hierarchical(CollectiveKind kind, const HostTask& t) {
+    if (t.place.nodes == 1 || t.place.per_node == 1 || kind == broadcast || kind == all_to_all) return exchange(kind, t);
+    const Placement inside{t.place.per_node, t.place.per_node, 1}, between{t.place.nodes, 1, t.place.nodes};
+    const HostTask whole{t.bytes, inside, t.cluster, t.working_set, t.network};
+    const HostTask part{t.bytes / t.per_node(), between, t.cluster, t.working_set, t.network};
+    const double scatter = exchange(reduce_scatter, whole), gather = exchange(all_gather, whole);
+    if (kind == all_gather) return exchange(all_gather, part) + gather;
+    if (kind == reduce_scatter) return scatter + exchange(reduce_scatter, part);
+    return scatter + exchange(all_reduce, part) + gather;
+}
+
+HostTimed timed(HostAlgorithm algorithm, CollectiveKind kind, const HostTask& t) {
+    switch (algorithm) {
+        case HostAlgorithm::ring: return {Algorithm::ring, ring(kind, t)};
+        case HostAlgorithm::recursive: return {Algorithm::recursive, recursive(kind, t)};
+        case HostAlgorithm::bruck: return {Algorithm::bruck, bruck(kind, t)};
+        case HostAlgorithm::hierarchical: return {Algorithm::hierarchical, hierarchical(kind, t)};
+        case HostAlgorithm::exchange:
+        case HostAlgorithm::fastest: break;
+    }
+    return {Algorithm::exchange, exchange(kind, t)};
+}
+
+/// Send and receive buffers of a rank, and of the larger buffer's size 1/n where one is a slice.
+double buffer_bytes(CollectiveKind kind, double bytes, double ranks) {
+    const bool sliced = kind == all_gather || kind == reduce_scatter;
+    return sliced ? bytes * (1 + 1 / ranks) : kind == broadcast ? bytes : 2 * bytes;
+}
+
+} // namespace
+
+HostTimed host_collective(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster) {
+    const double ranks = static_cast<double>(place.ranks);
+    const double network = cluster.network.achieved_bytes_per_second() * uplink_share(kind, place, cluster);
+    const HostTask task{bytes, place, cluster, buffer_bytes(kind, bytes, ranks) * static_cast<double>(place.per_node), network};
+    HostTimed best = timed(cluster.transport.algorithm, kind, task);
+    if (cluster.transport.algorithm == HostAlgorithm::fastest)
+        for (const HostAlgorithm algorithm : {HostAlgorithm::ring, HostAlgorithm::recursive, HostAlgorithm::bruck, HostAlgorithm::hierarchical})
+            if (const HostTimed candidate = timed(algorithm, kind, task); candidate.seconds < best.seconds) best = candidate;
+    best.seconds += cluster.collective_launch_seconds;
+    return best;
+}
+
+} // namespace zerosim::cost

@@ -1,0 +1,31 @@
+// Lanes: the clocks of a simulation. One for each role while its ranks are alike, one for each rank when they vary.
+// Called by sim::simulate.
+// Knows who meets in a collective; does not look at ops.
+#pragma once
+
+#include "schedule/schedule.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace zerosim::sim {
+
+/// The groups of one axis, over lanes.
+struct Meetings {
+    std::vector<std::uint32_t> group_of; // by lane
+    std::vector<std::uint32_t> members;  // by group: lanes
+    std::vector<std::uint32_t> role_set; // by role: roles that wait for each other have the same
+    std::vector<std::uint32_t> set_roles; // by set: roles
+};
+
+struct Lanes {
+    std::vector<std::uint32_t> first; // by role: its first lane; one past the last role: the number of lanes
+    std::vector<std::int64_t> ranks;  // by lane: the rank it stands for
+    std::vector<Meetings> axes;       // by axis
+    [[nodiscard]] std::uint32_t count(std::size_t role) const { return first[role + 1] - first[role]; }
+    [[nodiscard]] std::uint32_t size() const { return first.back(); }
+};
+
+[[nodiscard]] Lanes lanes(const schedule::Schedule& schedule, bool every_rank);
+
+} // namespace zerosim::sim

@@ -1,0 +1,96 @@
+// What the program says of a step: parts and critical path add up, of simulated and measured steps; sensitivity; sweeps.
+#include "cli/subprocess.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace zerosim::testing {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+json object_of(const std::vector<std::string>& arguments) {
+    const Outcome outcome = run_zerosim(arguments);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.describe();
+    const json object = json::parse(outcome.output, nullptr, false);
+    EXPECT_TRUE(object.is_object()) << outcome.output;
+    return object;
+}
+
+double sum(const json& rows) {
+    double total = 0;
+    for (const json& row : rows) total += row.at("seconds").get<double>();
+    return total;
+}
+
+void expect_sums(const json& result) {
+    const double step = result.at("time").at("step_seconds");
+    EXPECT_GT(step, 0);
+    EXPECT_NEAR(sum(result.at("breakdown")), step, 1e-9 * step + 1e-12);
+    const json& path = result.at("critical_path");
+    EXPECT_NEAR(sum(path.at("parts")), path.at("step_seconds").get<double>(), 1e-9 * step + 1e-12);
+    EXPECT_FALSE(result.at("roofline").empty());
+    for (const json& row : result.at("communication").at("collectives")) {
+        EXPECT_GE(row.at("exposed_seconds").get<double>(), 0);
+        EXPECT_GE(row.at("hidden_seconds").get<double>(), 0);
+    }
+}
+
+const std::vector<std::string> kGpus{"--model", "llama2-7b", "--cluster", "h100-sxm", "--ranks", "16", "--strategy.zero-stage", "3", "--train.recompute", "full", "--format", "json"};
+
+std::vector<std::string> with(std::string command, std::vector<std::string> arguments, const std::vector<std::string>& more) {
+    arguments.insert(arguments.begin(), std::move(command));
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+}
+
+TEST(Step, SimulatedPartsAddUp) {
+    const json result = object_of(with("simulate", kGpus, {}));
+    expect_sums(result);
+    EXPECT_EQ(result["critical_path"]["step_seconds"], result["time"]["step_seconds"]);
+    const json& time = result["time"];
+    EXPECT_LT(time.at("step_seconds_low").get<double>(), time.at("step_seconds_high").get<double>());
+    EXPECT_DOUBLE_EQ(time.at("step_interval_coverage"), 0.8);
+    const json& throughput = result["throughput"];
+    const double model = throughput.at("model_flops_per_step"), hardware = throughput.at("hardware_flops_per_step");
+    EXPECT_GT(hardware / model, 1.25);   // forward of the blocks is done twice: 4/3, without the head
+    EXPECT_LT(hardware / model, 1.36);
+    EXPECT_GT(throughput.at("hardware_flops_utilization").get<double>(), throughput.at("model_flops_utilization").get<double>());
+}
+
+TEST(Step, MeasuredPartsAddUp) {
+    const json result = object_of({"run", "--model", "gpt-micro", "--ranks", "2", "--strategy.zero-stage", "3", "--train.data", "chain", "--train.steps", "4", "--format", "json"});
+    expect_sums(result);
+    EXPECT_FALSE(result["time"].contains("step_seconds_low"));
+}
+
+TEST(Step, SensitivityIsSortedAndMoreIsNeverSlower) {
+    const json result = object_of(with("simulate", kGpus, {"--sensitivity"}));
+    const json& rows = result.at("sensitivity");
+    ASSERT_GE(rows.size(), 7u);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        EXPECT_LE(rows[i].at("change").get<double>(), 1e-9) << rows[i];
+        if (i > 0) {
+            EXPECT_GE(rows[i]["change"].get<double>(), rows[i - 1]["change"].get<double>());
+        }
+    }
+    EXPECT_EQ(rows[0].at("resource"), "matrix throughput");   // 7B in full recomputation on two nodes
+}
+
+TEST(Sweep, PointsAreSimulationsAndRefusalsAreRows) {
+    const json sweep = object_of(with("sweep", kGpus, {"--over", "ranks=8,16,48", "--strong", "--train.global-batch", "64", "--train.micro-batch", "1", "--jobs", "2"}));
+    EXPECT_EQ(sweep.at("scaling"), "strong");
+    ASSERT_EQ(sweep.at("points").size(), 3u);
+    const json alone = object_of(with("simulate", kGpus, {"--train.gradient-accumulation", "4"}));
+    EXPECT_EQ(sweep["points"][1].at("step_seconds"), alone["time"]["step_seconds"]);
+    EXPECT_EQ(sweep["points"][1].at("global_batch"), 64);
+    EXPECT_THAT(sweep["points"][2].at("error").get<std::string>(), HasSubstr("32 or 64 ranks divide it"));
+    const Outcome wrong = run_zerosim({"sweep", "--over", "rank=1,2"});
+    EXPECT_EQ(wrong.exit_code, 2) << wrong.describe();
+    EXPECT_THAT(wrong.errors, HasSubstr("ranks"));
+}
+
+}  // namespace
+}  // namespace zerosim::testing

@@ -1,0 +1,28 @@
+#include "analysis/step_interval.hpp"
+
+#include <gtest/gtest.h>
+
+namespace zerosim::analysis {
+namespace {
+
+TEST(StepInterval, ClassesMoveByTheirMedianAndSpreadAsSquares) {
+    schedule::Schedule schedule;
+    schedule.axes = {{schedule.names.intern("shard"), 8, 1}, {schedule.names.intern("replicate"), 4, 8}};
+    cluster::Cluster cluster;
+    cluster.devices_per_node = 8;
+    cluster::Residuals residuals;
+    residuals.coverage = 0.8;
+    residuals.compute = {-0.05, 0.0, 0.1};
+    residuals.within_node = {-0.1, 0.1, 0.2};
+    residuals.network = {-0.5, 0.0, 0.5};
+    residuals.host = {-0.2, 0.0, 0.4};
+    const std::vector<StepPart> parts{{"compute", "gemm", 6}, {"copies", "PCIe copies", 2}, {"communication", "all-gather shard", 1},
+                                      {"waiting", "all-reduce replicate", 0.5}, {"host", "issue", 1}};
+    const StepInterval interval = step_interval(schedule, cluster, parts, residuals);
+    EXPECT_DOUBLE_EQ(interval.coverage, 0.8);
+    EXPECT_NEAR(interval.low, 10.6 - std::sqrt(0.4 * 0.4 + 0.2 * 0.2 + 0.25 * 0.25 + 0.2 * 0.2), 1e-12);
+    EXPECT_NEAR(interval.high, 10.6 + std::sqrt(0.8 * 0.8 + 0.1 * 0.1 + 0.25 * 0.25 + 0.4 * 0.4), 1e-12);
+}
+
+}  // namespace
+}  // namespace zerosim::analysis

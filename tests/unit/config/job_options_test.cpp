@@ -1,0 +1,87 @@
+// variation.* and reliability.*: what their texts mean, and what is refused.
+#include "config/job_options.hpp"
+
+#include "base/error.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace zerosim::config {
+namespace {
+
+cluster::Cluster cluster_of_nodes() {
+    cluster::Cluster cluster;
+    cluster.devices_per_node = 8;
+    return cluster;
+}
+
+cluster::Variation variation(const std::string& key, const std::string& value, std::int64_t ranks = 20) {
+    Values values;
+    values.set(key, value, "test");
+    return variation_of(values, cluster_of_nodes(), ranks);
+}
+
+TEST(JobOptions, nothing_varies_unless_asked) { EXPECT_TRUE(variation_of(Values(), cluster_of_nodes(), 20).none()); }
+
+TEST(JobOptions, slow_ranks_are_ranges_with_factors) {
+    const auto slow = variation("variation.slow-ranks", "17:1.3,4-7:1.1").slow_ranks;
+    ASSERT_EQ(slow.size(), 2u);
+    EXPECT_EQ(slow[0].first, 17);
+    EXPECT_EQ(slow[0].last, 17);
+    EXPECT_DOUBLE_EQ(slow[0].factor, 1.3);
+    EXPECT_EQ(slow[1].last, 7);
+    for (const char* bad : {"20:1.3", "17", "17:x", "7-4:1.1", "3:0", "3:1.1:2", "-1:2", ":"}) EXPECT_THROW((void)variation("variation.slow-ranks", bad), ConfigError) << bad;
+}
+
+TEST(JobOptions, links_are_cards_nvlinks_and_the_cards_of_nodes) {
+    const auto links = variation("variation.slow-links", "nic:17:0.5,nvlink:3-4:0.7,node:2:0.8").links;
+    ASSERT_EQ(links.size(), 3u);
+    EXPECT_EQ(links[0].tier, cluster::LinkTier::network);
+    EXPECT_EQ(links[0].first, 17);
+    EXPECT_EQ(links[1].tier, cluster::LinkTier::nvlink);
+    EXPECT_EQ(links[1].last, 4);
+    EXPECT_EQ(links[2].first, 16);
+    EXPECT_EQ(links[2].last, 19) << "the last node is partly filled";
+    EXPECT_DOUBLE_EQ(links[2].fraction, 0.8);
+    for (const char* bad : {"nic:17", "nic:17:0", "nic:17:1.5", "nick:1:0.5", "node:3:0.5", "nvlink:20:0.5"})
+        EXPECT_THROW((void)variation("variation.slow-links", bad), ConfigError) << bad;
+    EXPECT_THAT([] { (void)variation("variation.slow-links", "nick:1:0.5"); }, testing::ThrowsMessage<ConfigError>(testing::HasSubstr("nic")));
+}
+
+TEST(JobOptions, failed_links_have_nothing_left) {
+    const auto links = variation("variation.failed-links", "nic:1,nvlink:2").links;
+    ASSERT_EQ(links.size(), 2u);
+    EXPECT_EQ(links[0].fraction, 0);
+    EXPECT_EQ(links[1].tier, cluster::LinkTier::nvlink);
+    EXPECT_THROW((void)variation("variation.failed-links", "nic:1:0.5"), ConfigError);
+}
+
+TEST(JobOptions, devices_on_pcie_have_no_nvlink_to_lose) {
+    cluster::Cluster cluster = cluster_of_nodes();
+    cluster.fabric.wiring = cluster::Wiring::pcie;
+    for (const auto& [key, value] : {std::pair{"variation.failed-links", "nvlink:2"}, std::pair{"variation.slow-links", "nvlink:2:0.5"}}) {
+        Values values;
+        values.set(key, value, "test");
+        EXPECT_THROW((void)variation_of(values, cluster, 20), ConfigError) << key;
+    }
+    Values card;
+    card.set("variation.slow-links", "nic:2:0.5", "test");
+    EXPECT_EQ(variation_of(card, cluster, 20).links.size(), 1u);
+}
+
+TEST(JobOptions, reliability_has_published_defaults) {
+    const cluster::Reliability defaults = reliability_of(Values());
+    EXPECT_NEAR(defaults.device_mtbf_hours, 50'677, 1);
+    EXPECT_EQ(defaults.spare_nodes, -1);
+    Values values;
+    values.set("reliability.device-mtbf-hours", "1000", "test");
+    values.set("reliability.spare-nodes", "0", "test");
+    values.set("reliability.checkpoint-interval-seconds", "900", "test");
+    const cluster::Reliability given = reliability_of(values);
+    EXPECT_EQ(given.device_mtbf_hours, 1000);
+    EXPECT_EQ(given.spare_nodes, 0);
+    EXPECT_EQ(given.interval_seconds, 900);
+}
+
+} // namespace
+} // namespace zerosim::config

@@ -1,0 +1,112 @@
+// DeepSpeed's offload: valid schedules, volumes over the host link and of files, what the host holds.
+#include "unit/strategy/deepspeed_scenarios.hpp"
+
+namespace zerosim::strategy {
+namespace {
+
+/// Bytes of copies between device and host in a steady step: to the host, from it.
+std::pair<std::int64_t, std::int64_t> crossing(const Scenario& s) {
+    const auto schedule = plan(s);
+    const Program& program = schedule.program_of(0);
+    std::pair<std::int64_t, std::int64_t> bytes;
+    const auto [begin, end] = program.bounds(schedule::Segment::steady);
+    for (std::size_t i = begin; i < end; ++i) {
+        if (program.ops[i].kind != OpKind::copy) continue;
+        const auto operands = program.operands_of(program.ops[i]);
+        for (std::size_t k = 0; k + 1 < operands.size(); k += 2) {
+            const schedule::Tensor &from = program.tensor(operands[k]), &to = program.tensor(operands[k + 1]);
+            const bool device_from = program.storage(from.storage).space == schedule::Space::device,
+                       device_to = program.storage(to.storage).space == schedule::Space::device;
+            const std::int64_t n = std::min(from.elements() * size_of(from.dtype), to.elements() * size_of(to.dtype));
+            if (device_from && !device_to) bytes.first += n;
+            if (!device_from && device_to) bytes.second += n;
+        }
+    }
+    return bytes;
+}
+
+TEST(DeepSpeedOffload, ValidAndOnTheHost) {
+    for (const int stage : {1, 2, 3})
+        for (const std::int64_t ranks : {1, 2, 3})
+            for (const std::int64_t accumulation : {1, 2}) {
+                Scenario s = small(stage, ranks);
+                s.training.gradient_accumulation = accumulation;
+                s.strategy.optimizer_at = Placement::cpu;
+                const auto violations = schedule::validate(plan(s));
+                ASSERT_TRUE(violations.empty()) << "stage " << stage << " ranks " << ranks << "\n" << text_of(violations);
+                if (stage < 3) continue;
+                s.strategy.parameters_at = Placement::cpu;
+                const auto both = schedule::validate(plan(s));
+                ASSERT_TRUE(both.empty()) << "parameters too, ranks " << ranks << "\n" << text_of(both);
+                s.strategy.deepspeed.offload_ratio = 0.5;
+                s.strategy.deepspeed.sub_group = 100;
+                ASSERT_TRUE(schedule::validate(plan(s)).empty()) << text_of(schedule::validate(plan(s)));
+            }
+}
+
+TEST(DeepSpeedOffload, VolumesOverTheHostLink) {
+    Scenario s = small(2, 2);
+    s.strategy.optimizer_at = Placement::cpu;
+    std::int64_t owned = 0; // of rank 0: without padding
+    for (const bool matrices : {true, false}) {
+        std::int64_t n = 0;
+        for (const auto& p : model::parameters(s.model)) n += p.matrix == matrices ? p.elements() : 0;
+        owned += std::min(n, (n + 3) / 4 * 4 / 2);
+    }
+    EXPECT_EQ(crossing(s), std::make_pair(4 * owned + 4, flat_elements(s))) << "fp32 gradients and the clip factor out, 2 bytes of parameters in";
+    s.strategy.zero_stage = 3;
+    for (const std::int64_t accumulation : {1, 3}) {
+        s.training.gradient_accumulation = accumulation;
+        const std::int64_t share = sharded_elements(s) / s.ranks;
+        EXPECT_EQ(crossing(s), std::make_pair((2 * accumulation + 4) * share + 4, (2 * accumulation + 2) * share));
+    }
+}
+
+/// Bytes read from files and written to them in a steady step.
+std::pair<std::int64_t, std::int64_t> file_bytes(const Scenario& s) {
+    const auto schedule = plan(s);
+    const Program& program = schedule.program_of(0);
+    std::pair<std::int64_t, std::int64_t> bytes;
+    const auto [begin, end] = program.bounds(schedule::Segment::steady);
+    for (std::size_t i = begin; i < end; ++i) {
+        if (program.ops[i].kind != OpKind::copy) continue;
+        const auto operands = program.operands_of(program.ops[i]);
+        for (std::size_t k = 0; k + 1 < operands.size(); k += 2) {
+            const schedule::Tensor &from = program.tensor(operands[k]), &to = program.tensor(operands[k + 1]);
+            if (program.storage(from.storage).space == schedule::Space::nvme) bytes.first += from.elements() * size_of(from.dtype);
+            if (program.storage(to.storage).space == schedule::Space::nvme) bytes.second += to.elements() * size_of(to.dtype);
+        }
+    }
+    return bytes;
+}
+
+// ZeRO-Infinity: 12 bytes of states and 4 of gradients an element read and written a step; parameters read for each gather, written once.
+TEST(DeepSpeedOffload, VolumesOfFiles) {
+    Scenario s = medium(3, 2);
+    s.training.weight_decay = 0; // one sub-group, large enough for a file
+    s.strategy.optimizer_at = Placement::nvme;
+    const std::int64_t share = sharded_elements(s) / s.ranks;
+    EXPECT_EQ(file_bytes(s), std::make_pair(16 * share, 16 * share));
+    s.strategy.parameters_at = Placement::nvme;
+    s.strategy.deepspeed.max_in_cpu = 0;
+    s.strategy.deepspeed.max_reuse_distance = s.strategy.deepspeed.persistence_threshold = s.strategy.deepspeed.prefetch_bucket = 0;
+    EXPECT_EQ(file_bytes(s), std::make_pair((16 + 2 * 2) * share, (16 + 2) * share));
+    EXPECT_TRUE(schedule::validate(plan(s)).empty()) << text_of(schedule::validate(plan(s)));
+    s.training.gradient_accumulation = 2;
+    EXPECT_TRUE(schedule::validate(plan(s)).empty()) << text_of(schedule::validate(plan(s)));
+    s.strategy.deepspeed.parameter_buffer = 1000;
+    EXPECT_THROW(static_cast<void>(plan(s)), ConfigError) << "a shard must fit a buffer";
+    s.strategy.deepspeed.max_in_cpu = 1'000'000'000;
+    EXPECT_EQ(file_bytes(s).first, 16 * share) << "parameters within max_in_cpu stay in memory";
+}
+
+TEST(DeepSpeedOffload, HostHoldsMasterMomentsAndGradients) {
+    Scenario s = medium(3, 4);
+    s.strategy.optimizer_at = Placement::cpu;
+    const auto with = replay(s);
+    EXPECT_GE(with.host_peak, 18 * elements_of(s.model) / s.ranks) << "4 master, 8 moments, 4 gradient, 2 gradient shard";
+    EXPECT_EQ(role_bytes(s, Role::master_weight), 0) << "on the device";
+}
+
+} // namespace
+} // namespace zerosim::strategy
