@@ -91,7 +91,8 @@ analysis::Facts facts_of(const config::Resolved& resolved, const schedule::Sched
     facts.trainable_parameters = adapters > 0 ? adapters : facts.parameters;
     facts.flops_per_token = model::flops_per_token(s.model, s.training.sequence_length);
     facts.tokens_per_step_per_rank = s.training.micro_batch * s.training.sequence_length * s.training.gradient_accumulation;
-    facts.peak_flops = peak_flops(s.cluster.device, s.training.precision);
+    // A CPU cluster's rates are per core.
+    facts.peak_flops = peak_flops(s.cluster.device, s.training.precision) * cluster::cores_per_rank(s.cluster, s.ranks);
     if (s.model.is_coarse()) facts.trainable_parameters = strategy::coarse_trainable_parameters(s.model);
     use_memory_of(facts, s, schedule, simulated);
     if (s.inference.enabled) {   // forward only: a third of training's

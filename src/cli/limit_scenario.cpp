@@ -11,7 +11,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+#include <vector>
 
 namespace zerosim::cli {
 namespace {
@@ -31,9 +31,13 @@ Bounds bounds_of(const config::Resolved& resolved) {
     const bool largest = !resolved.run.maximize.empty();
     const std::string& key = largest ? resolved.run.maximize : resolved.run.minimize;
     if (largest && !resolved.run.minimize.empty()) throw ConfigError("--max and --min ask for two different things; give one");
-    const std::array<Bounds, 4> known{Bounds{"train.micro-batch", true, {1, kMostMicroBatch, 1}},
-                                      Bounds{"train.sequence-length", true, {1, s.model.positions, std::min(kSequenceStep, s.model.positions)}},
-                                      Bounds{"model.layers", true, {1, kMostLayers, 1}}, Bounds{"ranks", false, {1, kMostRanks, 1}}};
+    std::vector<Bounds> known{Bounds{"model.layers", true, {1, kMostLayers, 1}}, Bounds{"ranks", false, {1, kMostRanks, 1}}};
+    if (s.inference.enabled) {
+        known.push_back({"inference.batch", true, {1, kMostMicroBatch, 1}});
+    } else {
+        known.push_back({"train.micro-batch", true, {1, kMostMicroBatch, 1}});
+        known.push_back({"train.sequence-length", true, {1, s.model.positions, std::min(kSequenceStep, s.model.positions)}});
+    }
     std::vector<std::string> names;
     for (const Bounds& bounds : known) {
         if (bounds.largest != largest) continue;

@@ -49,6 +49,7 @@ private:
     void walk(const std::string& object, const json& values) {
         for (const auto& [key, value] : values.items()) {
             const std::string path = object.empty() ? key : object + "." + key;
+            refuse_unplanned(path, value);
             if (is_deepspeed_section(path)) {
                 if (!value.is_object() && !value.is_null()) refuse(path, fmt::format("is {}: a section is an object of settings", value.dump()));
                 walk(path, value);
@@ -60,6 +61,13 @@ private:
         }
     }
 
+    /// What would change the plan, and what no rule resolves.
+    void refuse_unplanned(const std::string& path, const json& value) const {
+        if (path == "zero_optimization.stage" && is_auto(value)) refuse(path, "is auto, which the Trainer does not resolve: give 0, 1, 2 or 3");
+        if (path == "tensor_parallel" && value.is_object() && number(path + ".autotp_size", value.value("autotp_size", json(0))) > 1)
+            refuse(path + ".autotp_size", fmt::format("is {}: zerosim plans no tensor parallelism", value["autotp_size"].dump()));
+    }
+
     /// DeepSpeed checks the names of its sections, and leaves what it does not know at the top to others.
     void unknown(const std::string& object, const std::string& key, const std::string& path) {
         const std::string hint = did_you_mean(key, deepspeed_keys_below(object));
@@ -69,9 +77,6 @@ private:
 
     void take(const DeepSpeedKey& key, const std::string& path, const json& value) {
         if (path == "gradient_clipping") clipping_given_ = true;
-        if (path == "zero_optimization.stage" && is_auto(value)) refuse(path, "is auto, which the Trainer does not resolve: give 0, 1, 2 or 3");
-        if (path == "tensor_parallel" && value.is_object() && number(path + ".autotp_size", value.value("autotp_size", json(0))) > 1)
-            refuse(path + ".autotp_size", fmt::format("is {}: zerosim plans no tensor parallelism", value["autotp_size"].dump()));
         switch (key.meaning) {
             case Meaning::unused: result_.unused.push_back(path); return;
             case Meaning::own: return take_own(path, value);

@@ -56,7 +56,7 @@ void add_links(const Values& values, const char* key, bool slow, const cluster::
         if (kind != "nic" && kind != "nvlink" && kind != "node")
             values.refuse(key, fmt::format("has '{}': its first word is nic, nvlink or node{}", item, did_you_mean(kind, kinds)));
         if (kind == "nvlink" && cluster.fabric.wiring == cluster::Wiring::pcie)
-            values.refuse(key, fmt::format("has '{}', but devices of cluster '{}' have no NVLink: they reach one another over PCIe", item, cluster.name));
+            values.refuse(key, fmt::format("has '{}', but the devices of cluster '{}' have no NVLink", item, cluster.name));
         const std::int64_t count = kind == "node" ? cluster::nodes(cluster, ranks) : ranks;
         const auto range = parts.size() > 1 ? range_of(parts[1], count) : std::nullopt;
         const auto fraction = !slow ? std::optional(0.0) : parts.size() == 3 ? parse_real(parts[2]) : std::nullopt;

@@ -121,7 +121,7 @@ void running(Table& t) {
     t.group("Checks", kScenario);
     t.flag("explain", false, "say who holds the peak's bytes, by which formula, and what would lower it: each change is planned").commands = bits({Command::run, Command::simulate});
     t.flag("estimators", false, "print what DeepSpeed's and accelerate's own estimators would say beside").commands = bits({Command::run, Command::simulate});
-    t.text("max", "", "the largest value of this option that fits the device: train.micro-batch, train.sequence-length or model.layers").commands =
+    t.text("max", "", "the largest value of this option that fits the device: train.micro-batch, train.sequence-length, model.layers or inference.batch").commands =
         bits({Command::simulate});
     t.text("min", "", "the smallest value of this option that fits the device: ranks").commands = bits({Command::simulate});
     t.text("fail-if", "", "exit code 1 if this holds, e.g. 'memory.peak_allocated_bytes > 80e9'").commands =

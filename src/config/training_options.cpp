@@ -128,8 +128,8 @@ void check_framework_options(const Values& values, System system) {
     only(fsdp2 || fsdp || deepspeed, "strategy.offload-parameters", "none");
     only(fsdp2 || fsdp || deepspeed, "strategy.offload-optimizer", "none");
     only(ddp || !framework, "strategy.bucket-cap-mib", "25");
-    only(!deepspeed, "strategy.prefetch-depth", "1");
-    only(!deepspeed, "strategy.reuse-gathered", "false");
+    only(!framework, "strategy.prefetch-depth", "1");
+    only(!framework, "strategy.reuse-gathered", "false");
     if (!deepspeed) refuse_deepspeed_options(values);
 }
 

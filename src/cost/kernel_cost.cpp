@@ -82,9 +82,11 @@ double cast_elements(Kernel kernel, const kernel::Attributes& a) {
 
 // 8-bit products reach less of their peak than 16-bit ones: 0.71 against 0.80 on an H100, 0.76 against 0.78 on a B200
 // (stas00/ml-engineering, MAMF finder). A cast reads 2 bytes an element and writes 1 twice.
-double fp8_seconds(Kernel kernel, const kernel::Attributes& a, DType type, const cluster::DeviceSpec& device) {
+double fp8_seconds(Kernel kernel, const kernel::Attributes& a, DType type, double flops, const cluster::DeviceSpec& device) {
     constexpr double kRelativeEfficiency = 0.89, kCastBytes = 4;
-    const double product = gemm_seconds(shape_of(kernel, a, type), device.fp8_flops * kRelativeEfficiency, device);
+    const double peak = device.fp8_flops * kRelativeEfficiency;
+    const bool tiles = device.gemm.multiprocessors > 0; // else nothing is known but an efficiency
+    const double product = tiles ? gemm_seconds(shape_of(kernel, a, type), peak, device) : per(flops, peak * device.gemm_efficiency);
     return product + kCastBytes * cast_elements(kernel, a) / (device.memory_bytes_per_second * device.memory_efficiency);
 }
 
@@ -92,9 +94,9 @@ double matrix_seconds(Kernel kernel, const kernel::Attributes& a, DType type, co
                       const cluster::DeviceSpec& device, const cluster::Software& software) {
     const double peak = matrix_peak(device, type);
     const bool attention = kernel::kernel_class(kernel) == KernelClass::attention;
+    if (!attention && a.fp8 && work.matrix_flops > 0 && device.fp8_flops > 0) return fp8_seconds(kernel, a, type, work.matrix_flops, device);
     if (device.gemm.multiprocessors > 0 && work.matrix_flops > 0 && peak > 0) {
         if (attention) return attention_seconds(a, kernel == Kernel::attention_backward, peak, device, software);
-        if (a.fp8 && device.fp8_flops > 0) return fp8_seconds(kernel, a, type, device);
         if (size_of(type) == 2) return gemm_seconds(shape_of(kernel, a, type), peak, device);
     }
     return per(work.matrix_flops, peak * (attention ? device.attention_efficiency : device.gemm_efficiency));

@@ -48,7 +48,7 @@ std::string limit_section(const analysis::RunReport& report, Style style) {
     if (!report.limit) return {};
     const analysis::Limit& l = *report.limit;
     std::string text = heading(l.largest ? "THE LARGEST THAT FITS" : "THE SMALLEST THAT FITS", style) + "\n";
-    if (l.value == 0) text += fmt::format("  no {} fits: {} needs more than ", l.key, format_count(l.next)) + l.stopped_by + "\n";
+    if (l.value == 0) text += fmt::format("  no value of {} fits: {} is stopped by {}\n", l.key, format_count(l.next), l.stopped_by);
     else text += fmt::format("  {} = {}", l.key, format_count(l.value));
     if (l.value != 0) text += l.next == 0 ? fmt::format("; stopped by {}\n", l.stopped_by) : fmt::format("; {} is stopped by {}\n", format_count(l.next), l.stopped_by);
     if (l.step > 1) text += faint(fmt::format("  multiples of {} were tried", format_count(l.step)), style) + "\n";

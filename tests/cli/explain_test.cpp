@@ -54,6 +54,20 @@ TEST(Limit, TheLargestMicroBatchFitsAndTheNextDoesNot) {
     EXPECT_FALSE(object_of(run_zerosim(simulate({"--train.micro-batch", std::to_string(next)})))["memory"]["fits"]);
 }
 
+TEST(Limit, InferenceHasTheLargestBatchOfItsOwn) {
+    const auto serve = [](const std::string& key, const std::string& value) {
+        return run_zerosim({"simulate", "--model", "gpt2-124m", "--cluster", "h100-sxm", "--mode", "inference", "--inference.prompt-tokens", "100", key, value, "--format", "json"});
+    };
+    const json found = object_of(serve("--max", "inference.batch"));
+    const std::int64_t value = found["limit"]["value"];
+    EXPECT_GT(value, 1);
+    EXPECT_TRUE(object_of(serve("--inference.batch", std::to_string(value)))["memory"]["fits"]);
+    EXPECT_FALSE(object_of(serve("--inference.batch", std::to_string(value + 1)))["memory"]["fits"]);
+    const Outcome training = serve("--max", "train.micro-batch");
+    EXPECT_EQ(training.exit_code, 2);
+    EXPECT_THAT(training.errors, HasSubstr("inference.batch"));
+}
+
 TEST(Limit, TheFewestRanks) {
     const json found = object_of(run_zerosim({"simulate", "--model", "llama2-13b", "--cluster", "a100-sxm-80gb", "--strategy.zero-stage", "3", "--train.recompute", "full", "--min", "ranks", "--format", "json"}));
     EXPECT_TRUE(found["memory"]["fits"]);

@@ -60,6 +60,16 @@ TEST(Step, SimulatedPartsAddUp) {
     EXPECT_GT(throughput.at("hardware_flops_utilization").get<double>(), throughput.at("model_flops_utilization").get<double>());
 }
 
+/// A rank of a CPU cluster has several cores, or a part of one: it is compared with their peak.
+TEST(Step, UtilizationIsOfAllCoresOfARank) {
+    for (const char* ranks : {"1", "2", "5"}) {
+        const json result = object_of({"simulate", "--model", "gpt2-124m", "--cluster", "local", "--ranks", ranks, "--format", "json"});
+        const double hardware = result.at("throughput").at("hardware_flops_utilization");
+        EXPECT_GT(hardware, 0.2) << ranks;
+        EXPECT_LE(hardware, 1.0) << ranks;
+    }
+}
+
 TEST(Step, MeasuredPartsAddUp) {
     const json result = object_of({"run", "--model", "gpt-micro", "--ranks", "2", "--strategy.zero-stage", "3", "--train.data", "chain", "--train.steps", "4", "--format", "json"});
     expect_sums(result);

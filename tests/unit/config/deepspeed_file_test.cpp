@@ -158,12 +158,16 @@ TEST_F(DeepSpeedJson, ItsOptionsConcernNoOtherSystem) {
     EXPECT_THAT(error(R"({"zero_optimization": {"stage": 2}})", {"--strategy.system", "ddp"}), HasSubstr("concerns strategy.system deepspeed"));
 }
 
-TEST_F(DeepSpeedJson, DdpsBucketsConcernNoOtherFramework) {
+TEST_F(DeepSpeedJson, OptionsThatAPlannerWouldIgnoreAreRefused) {
     for (const char* system : {"fsdp", "fsdp2", "megatron", "deepspeed"}) {
         const auto words = [&] {
             static_cast<void>(resolve_words({"--strategy.system", system, "--strategy.bucket-cap-mib", "10"}, {}, Command::simulate));
         };
         EXPECT_THAT(config_error(words), HasSubstr("strategy.bucket-cap-mib")) << system;
+        EXPECT_THAT(config_error([&] {
+                        static_cast<void>(resolve_words({"--strategy.system", system, "--strategy.prefetch-depth", "2"}, {}, Command::simulate));
+                    }),
+                    HasSubstr("strategy.prefetch-depth")) << system;
     }
 }
 

@@ -75,6 +75,18 @@ TEST(Gemm, eight_bit_products_gain_less_than_twice_and_more_when_deep) {
     EXPECT_LT(small, gain);
 }
 
+TEST(Gemm, eight_bit_products_gain_on_devices_known_by_an_efficiency_alone) {
+    cluster::DeviceSpec device = hopper();
+    device.gemm.multiprocessors = 0; // an MI300X
+    kernel::Attributes a;
+    a.tokens = a.in = a.out = 8192;
+    kernel::Attributes fp8 = a;
+    fp8.fp8 = true;
+    const double gain = kernel_seconds(Kernel::linear_forward, a, DType::bf16, device) / kernel_seconds(Kernel::linear_forward, fp8, DType::bf16, device);
+    EXPECT_GT(gain, 1.3);
+    EXPECT_LT(gain, 2.0);
+}
+
 kernel::Attributes attention_of(std::int32_t batch, std::int32_t sequence, std::int32_t head_dim) {
     kernel::Attributes a;
     a.batch = batch;
