@@ -41,7 +41,8 @@ private:
     // An idle MPI_Test takes 0.1 to 0.5 us, copying one 32 KiB fragment (btl_vader_max_send_size) 3 us and more.
     static constexpr std::chrono::nanoseconds kBusyPoll{2000};
     static constexpr std::uint32_t kSpins = 200;   // some 50 us
-    static constexpr std::uint32_t kYields = 2000; // a millisecond alone, longer when others run
+    // Few: where a kernel has the core, a yield gives it a whole time slice, and a sleeper is woken in time.
+    static constexpr std::uint32_t kYields = 20;
     static constexpr std::chrono::microseconds kShortestSleep{1};
     static constexpr std::chrono::microseconds kLongestSleep{50};
 

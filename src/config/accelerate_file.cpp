@@ -176,7 +176,7 @@ private:
 
     void system() {
         std::string type = text("distributed_type", find("fsdp") ? "FSDP" : find("deepspeed") ? "DEEPSPEED" : "NO");
-        one_of(at("distributed_type"), type, {"NO", "MULTI_GPU", "MULTI_CPU", "FSDP", "DEEPSPEED", "MEGATRON_LM"});
+        type = one_of(at("distributed_type"), type, {"NO", "MULTI_GPU", "MULTI_CPU", "FSDP", "DEEPSPEED", "MEGATRON_LM"});
         machines();
         if (type == "FSDP") return fsdp();
         if (type == "DEEPSPEED") return deepspeed();
@@ -248,7 +248,7 @@ private:
         static const std::vector<std::string> kNames{"FULL_SHARD", "SHARD_GRAD_OP", "NO_SHARD", "HYBRID_SHARD", "HYBRID_SHARD_ZERO2"};
         if (value.empty()) value = kNames[0];
         if (value.size() == 1 && value[0] >= '1' && value[0] <= '5') value = kNames[static_cast<std::size_t>(value[0] - '1')];
-        one_of(at(key), value, kNames);
+        value = one_of(at(key), value, kNames);
         if (value == "NO_SHARD") refuse(key, "is not planned: distributed_type MULTI_GPU replicates");
         const bool full = value == "FULL_SHARD" || value == "HYBRID_SHARD";
         set("strategy.zero-stage", full ? "3" : "2", key);
@@ -266,7 +266,7 @@ private:
             if (!of_first(key)) continue;
             std::string value = text(key);
             std::ranges::transform(value, value.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-            one_of(at(key), value, {"BACKWARD_PRE", "BACKWARD_POST", "NO_PREFETCH"});
+            value = one_of(at(key), value, {"BACKWARD_PRE", "BACKWARD_POST", "NO_PREFETCH"});
             set("strategy.backward-prefetch", value == "BACKWARD_PRE" ? "pre" : value == "BACKWARD_POST" ? "post" : "none", key);
         }
         const auto pass = [&](const char* key, const char* option) {

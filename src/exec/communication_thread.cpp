@@ -3,10 +3,12 @@
 #include "base/error.hpp"
 #include "comm/backoff.hpp"
 #include "exec/run_error.hpp"
+#include "exec/thread_priority.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <future>
 
 namespace zerosim::exec {
 namespace {
@@ -33,7 +35,13 @@ CommunicationThread::CommunicationThread(std::size_t ops, std::size_t streams, R
                                          std::function<std::string(std::size_t)> explain)
     : resources_(resources), options_(options), rank_(rank), explain_(std::move(explain)), done_(ops), expected_(ops, 0), queues_(streams),
       next_watch_(Clock::now()), host_since_(Clock::now()) {
-    thread_ = std::jthread([this] { loop(); });
+    // Where ranks fill their cores with kernels, whoever moves data must not wait for a time slice.
+    std::promise<bool> raised;
+    thread_ = std::jthread([this, &raised] {
+        raised.set_value(raise_thread_priority());
+        loop();
+    });
+    if (!raised.get_future().get() && resources_.control != nullptr) lower_thread_priority();
 }
 
 CommunicationThread::~CommunicationThread() {

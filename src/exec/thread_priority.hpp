@@ -1,0 +1,13 @@
+// Which of a rank's threads runs first where they share cores: the one that moves data between ranks.
+// Called by the communication thread, and by the interpreter where the former may not raise itself.
+// Pins nothing to a core.
+#pragma once
+
+namespace zerosim::exec {
+
+/// The calling thread goes before all others of its user. False where the system does not allow it (CAP_SYS_NICE, RLIMIT_NICE).
+[[nodiscard]] bool raise_thread_priority();
+/// The calling thread, and those it starts from now on, give way. Always allowed; an unprivileged process cannot take it back.
+void lower_thread_priority();
+
+}  // namespace zerosim::exec
