@@ -24,17 +24,6 @@ device::GpuOptions gpu_options(const schedule::Schedule& schedule, const schedul
     return options;
 }
 
-exec::StreamCommunicators communicators_of(const schedule::Schedule& schedule, std::int64_t rank, const comm::GpuWorld& world) {
-    const schedule::Program& program = schedule.program_of(rank);
-    exec::StreamCommunicators result(program.streams.size(), schedule.axes.size());
-    for (const auto& [stream, axis_id] : exec::communicators_needed(program)) {
-        const schedule::Axis& axis = schedule.axis(axis_id);
-        const std::int64_t coordinate = axis.coordinate(rank);
-        result.set(stream, axis_id, world.split(static_cast<int>(rank - coordinate * axis.stride), static_cast<int>(coordinate)));
-    }
-    return result;
-}
-
 /// NCCL refuses two ranks on one device of one host: each pretends to be a host of its own, and they talk over the loopback interface.
 /// Slow, and right; the user's own settings win.
 void pretend_separate_hosts(const GpuPlace& place) {
@@ -77,7 +66,7 @@ exec::RankResult run_on_gpu(RunInput& input, const GpuPlace& place, comm::Commun
     std::optional<comm::GpuWorld> world;
     if (!exec::communicators_needed(program).empty()) {
         world.emplace(host, input.options.timeout_seconds);
-        communicators = communicators_of(schedule, place.rank, *world);
+        communicators = exec::split_communicators<comm::StreamCommunicator>(schedule, place.rank, [&world](int colour, int key) { return world->split(colour, key); });
     }
     return exec::execute_on_streams(schedule, place.rank, {*gpu, communicators, control, progress, tokens}, input.options);
 }

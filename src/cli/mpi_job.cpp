@@ -32,17 +32,6 @@ namespace zerosim::cli {
 
 namespace {
 
-exec::RankCommunicators communicators_of(const schedule::Schedule& schedule, std::int64_t rank, const comm::MpiCommunicator& world) {
-    const schedule::Program& program = schedule.program_of(rank);
-    exec::RankCommunicators result(program.streams.size(), schedule.axes.size());
-    for (const auto& [stream, axis_id] : exec::communicators_needed(program)) {
-        const schedule::Axis& axis = schedule.axis(axis_id);
-        const std::int64_t coordinate = axis.coordinate(rank);
-        result.set(stream, axis_id, world.split(static_cast<int>(rank - coordinate * axis.stride), static_cast<int>(coordinate)));
-    }
-    return result;
-}
-
 /// Ends the job when ranks keep each other waiting outside the run, where no watchdog looks: one of them is stopped or unreachable.
 class Deadline {
 public:
@@ -89,7 +78,7 @@ exec::RankResult MpiJob::State::run_on_host(MpiJob& job, RunInput& input, comm::
     const schedule::Program& program = schedule.program_of(session.rank());
     auto communicators = [&] {
         const Deadline setting_up = deadline(job, "setting up");
-        return communicators_of(schedule, session.rank(), world);
+        return exec::split_communicators<comm::Communicator>(schedule, session.rank(), [this](int colour, int key) { return world.split(colour, key); });
     }();
     if (input.host.planned_arena) input.options.arena = schedule::plan_arena(program);
     const auto device = exec::make_host_device(schedule, program, input.options.arena, input.host.threads);

@@ -7,14 +7,17 @@
 
 namespace zerosim::cli {
 
-Replanner::Replanner(const Invocation& invocation)
-    : command_(invocation.command), values_(config::read_scenario(invocation.request(), invocation.paths).values), paths_(invocation.paths),
-      machine_(this_machine(invocation.environment)) {}
+Replanner::Replanner(const Invocation& invocation) : invocation_(invocation), machine_(this_machine(invocation.environment)) {}
 
-config::Resolved Replanner::resolved_with(const std::string& key, const std::string& value) const {
-    config::Values changed = values_;
+config::Values& Replanner::values_of_request() {
+    if (!values_) values_ = config::read_scenario(invocation_.request(), invocation_.paths).values;
+    return *values_;
+}
+
+config::Resolved Replanner::resolved_with(const std::string& key, const std::string& value) {
+    config::Values changed = values_of_request();
     changed.set(key, value, "changed");
-    return config::resolve(command_, std::move(changed), paths_, machine_);
+    return config::resolve(invocation_.command, std::move(changed), invocation_.paths, machine_);
 }
 
 std::optional<Replanned> Replanner::with(const std::string& key, const std::string& value) {

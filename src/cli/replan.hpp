@@ -21,20 +21,20 @@ class Replanner {
 public:
     explicit Replanner(const Invocation& invocation);
     /// The option keeps this value in all that follows.
-    void fix(const std::string& key, const std::string& value) { values_.set(key, value, "limit"); }
+    void fix(const std::string& key, const std::string& value) { values_of_request().set(key, value, "limit"); }
     /// Under MPI the launcher says how many ranks there are.
     void launched(std::int64_t ranks) { machine_.launched_ranks = ranks; }
     /// Nothing when the changed scenario is refused or cannot be planned; `refusal()` then says why.
     [[nodiscard]] std::optional<Replanned> with(const std::string& key, const std::string& value);
-    [[nodiscard]] config::Resolved resolved_with(const std::string& key, const std::string& value) const;
+    [[nodiscard]] config::Resolved resolved_with(const std::string& key, const std::string& value);
     [[nodiscard]] const std::string& refusal() const { return refusal_; }
-    [[nodiscard]] const config::Values& values() const { return values_; }
+    [[nodiscard]] const config::Values& values() { return values_of_request(); }
 
 private:
-    config::Command command_;
-    config::Values values_;             // as asked: nothing settled yet
-    config::SearchPaths paths_;
+    [[nodiscard]] config::Values& values_of_request();
+    const Invocation& invocation_;      // outlives this
     config::Machine machine_;
+    std::optional<config::Values> values_;   // as asked, nothing settled yet; read when the first change is tried
     std::string refusal_;
 };
 

@@ -83,7 +83,6 @@ NcclCommunicator::NcclCommunicator(std::shared_ptr<NcclLibrary> library, ncclCom
 
 NcclCommunicator::~NcclCommunicator() {
     if (communicator_ == nullptr) return;
-    for (void* handle : buffers_) static_cast<void>(library_->comm_deregister(communicator_, handle));
     if (library_->comm_finalize(communicator_) == ncclInProgress) {
         ncclResult_t state = ncclInProgress;
         while (library_->comm_get_async_error(communicator_, &state) == ncclSuccess && state == ncclInProgress) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -153,12 +152,6 @@ void NcclCommunicator::check_errors() {
 void NcclCommunicator::abandon() noexcept {
     if (communicator_ != nullptr) static_cast<void>(library_->comm_abort(communicator_));
     communicator_ = nullptr;
-}
-
-void NcclCommunicator::use_buffer(void* data, std::size_t bytes) {
-    void* handle = nullptr;
-    library_->check(library_->comm_register(communicator_, data, bytes, &handle), "ncclCommRegister", communicator_);
-    buffers_.push_back(handle);
 }
 
 }  // namespace zerosim::comm

@@ -10,7 +10,6 @@
 #include <array>
 #include <memory>
 #include <string>
-#include <vector>
 
 namespace zerosim::comm {
 
@@ -39,9 +38,6 @@ public:
     void end_group() override;
     void check_errors() override;
     void abandon() noexcept override;
-    /// Tells the library that it will send from and receive into this memory: it may then do so without copies (user buffer registration,
-    /// NCCL user guide, "Buffer Registration"). Kept until the communicator ends.
-    void use_buffer(void* data, std::size_t bytes);
 
 private:
     NcclCommunicator(std::shared_ptr<NcclLibrary> library, ncclComm_t communicator, double timeout_seconds);
@@ -51,7 +47,6 @@ private:
     ncclComm_t communicator_ = nullptr;
     int rank_ = 0, size_ = 1;
     double timeout_seconds_ = 0;
-    std::vector<void*> buffers_;
 };
 
 }  // namespace zerosim::comm

@@ -17,12 +17,10 @@ struct NcclLibrary {
     decltype(::ncclBroadcast)* broadcast = nullptr;
     decltype(::ncclCommAbort)* comm_abort = nullptr;
     decltype(::ncclCommCount)* comm_count = nullptr;
-    decltype(::ncclCommDeregister)* comm_deregister = nullptr;
     decltype(::ncclCommDestroy)* comm_destroy = nullptr;
     decltype(::ncclCommFinalize)* comm_finalize = nullptr;
     decltype(::ncclCommGetAsyncError)* comm_get_async_error = nullptr;
     decltype(::ncclCommInitRankConfig)* comm_init_rank_config = nullptr;
-    decltype(::ncclCommRegister)* comm_register = nullptr;
     decltype(::ncclCommSplit)* comm_split = nullptr;
     decltype(::ncclCommUserRank)* comm_user_rank = nullptr;
     decltype(::ncclGetErrorString)* get_error_string = nullptr;
@@ -41,12 +39,10 @@ struct NcclLibrary {
         library.find("ncclBroadcast", broadcast);
         library.find("ncclCommAbort", comm_abort);
         library.find("ncclCommCount", comm_count);
-        library.find("ncclCommDeregister", comm_deregister);
         library.find("ncclCommDestroy", comm_destroy);
         library.find("ncclCommFinalize", comm_finalize);
         library.find("ncclCommGetAsyncError", comm_get_async_error);
         library.find("ncclCommInitRankConfig", comm_init_rank_config);
-        library.find("ncclCommRegister", comm_register);
         library.find("ncclCommSplit", comm_split);
         library.find("ncclCommUserRank", comm_user_rank);
         library.find("ncclGetErrorString", get_error_string);

@@ -82,7 +82,8 @@ std::filesystem::path scenario_path(const std::string& name, const std::vector<s
             names.push_back(entry.path().stem().string());
     }
     std::sort(names.begin(), names.end());
-    throw ConfigError(fmt::format("command line: no scenario file '{}'{}", name, did_you_mean(name, names)));
+    const char* const switches = name.find_first_of("./") == std::string::npos ? " (behind a switch such as --explain only true or false is its value)" : "";
+    throw ConfigError(fmt::format("command line: no scenario file '{}'{}{}", name, did_you_mean(name, names), switches));
 }
 
 void apply_file(Values& values, const std::filesystem::path& path) {

@@ -3,6 +3,7 @@
 #include "cost/host_cost.hpp"
 #include "cost/optimizer_cost.hpp"
 #include "cost/slowest_device.hpp"
+#include "schedule/op_work.hpp"
 
 #include <algorithm>
 #include <array>
@@ -16,23 +17,7 @@ using schedule::Program;
 using schedule::Space;
 using schedule::Tensor;
 
-double bytes_of(const Program& program, TensorId id) {
-    if (!id.valid()) return 0.0;
-    const Tensor& tensor = program.tensor(id);
-    return static_cast<double>(tensor.elements() * size_of(tensor.dtype));
-}
-
 Space space_of(const Program& program, TensorId id) { return program.storage(program.tensor(id).storage).space; }
-
-/// Activations and weights of a call share a dtype: its first floating-point operand's.
-DType compute_dtype(const Program& program, const Op& op) {
-    for (const TensorId id : program.operands_of(op)) {
-        if (!id.valid()) continue;
-        const DType type = program.tensor(id).dtype;
-        if (type == DType::fp32 || type == DType::bf16 || type == DType::fp16) return type;
-    }
-    return DType::fp32;
-}
 
 double memory_seconds(double bytes, const cluster::Cluster& cluster, double cores) {
     const cluster::DeviceSpec& device = cluster.device;
@@ -48,7 +33,7 @@ double copy_seconds(const Program& program, const Op& op, const cluster::Cluster
     const bool one_memory = cluster.host_link.achieved_bytes_per_second() <= 0;
     const auto operands = program.operands_of(op);
     for (std::size_t i = 0; i + 1 < operands.size(); i += 2) {
-        const double source = bytes_of(program, operands[i]), destination = bytes_of(program, operands[i + 1]);
+        const double source = schedule::bytes_of(program, operands[i]), destination = schedule::bytes_of(program, operands[i + 1]);
         const Space from = space_of(program, operands[i]), to = space_of(program, operands[i + 1]);
         const bool drives = from == Space::nvme || to == Space::nvme;
         if ((from == Space::device && to == Space::device) || (one_memory && !drives))
@@ -65,8 +50,7 @@ double copy_seconds(const Program& program, const Op& op, const cluster::Cluster
 
 /// A framework's element-wise kernel: operands read or written once, each in its own dtype and shape.
 double elementwise_seconds(const Program& program, const Op& op, const cluster::Cluster& cluster, double cores) {
-    double bytes = 0;
-    for (const TensorId id : program.operands_of(op)) bytes += bytes_of(program, id);
+    double bytes = schedule::operand_bytes(program, op);
     const cluster::Software& software = cluster.software;
     if (software.compiled && op.tags.layer >= 0) bytes *= software.compiled_traffic;
     const double efficiency = software.memory.elementwise > 0 ? software.memory.elementwise : cluster.device.memory_efficiency;
@@ -75,15 +59,13 @@ double elementwise_seconds(const Program& program, const Op& op, const cluster::
 
 /// fill, initialize: every destination written once.
 double write_seconds(const Program& program, const Op& op, const cluster::Cluster& cluster, double cores) {
-    double bytes = 0;
-    for (const TensorId id : program.operands_of(op)) bytes += bytes_of(program, id);
+    double bytes = schedule::operand_bytes(program, op);
     return memory_seconds(bytes, cluster, cores);
 }
 
 /// Tokens come from host memory.
 double input_seconds(const Program& program, const Op& op, const cluster::Cluster& cluster, double cores, std::int64_t ranks) {
-    double bytes = 0;
-    for (const TensorId id : program.operands_of(op)) bytes += bytes_of(program, id);
+    double bytes = schedule::operand_bytes(program, op);
     if (cluster.host_link.achieved_bytes_per_second() <= 0) return memory_seconds(bytes, cluster, cores);
     return crossing_seconds(bytes, Space::pinned, Space::device, cluster, ranks);
 }
@@ -106,7 +88,7 @@ double op_seconds(const schedule::Schedule& schedule, const Program& program, co
             [[fallthrough]];
         case OpKind::optimizer:
             if (is_update_of_tensors(op, cluster)) return update_seconds(program, op, cluster, cores);
-            return kernel_seconds(op.kernel, program.attributes_of(op), compute_dtype(program, op), cluster.device, cores,
+            return kernel_seconds(op.kernel, program.attributes_of(op), schedule::compute_dtype(program, op), cluster.device, cores,
                                   cluster.software);
         case OpKind::collective: {
             const schedule::Collective& collective = program.collective_of(op);
@@ -115,7 +97,7 @@ double op_seconds(const schedule::Schedule& schedule, const Program& program, co
                                       cluster, schedule.ranks);
         }
         case OpKind::host_compute:
-            return host_compute_seconds(op.kernel, program.attributes_of(op), compute_dtype(program, op), cluster, schedule.ranks);
+            return host_compute_seconds(op.kernel, program.attributes_of(op), schedule::compute_dtype(program, op), cluster, schedule.ranks);
         case OpKind::count_: break;
     }
     throw BugError("op of an unknown kind");

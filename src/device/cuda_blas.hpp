@@ -27,7 +27,6 @@ public:
 
     /// One of the three linear kernels, on the context's stream.
     void run(const KernelCall& call, const cuda::LaunchContext& context);
-    [[nodiscard]] std::int64_t workspace_bytes() const { return workspace_bytes_; }
 
 private:
     struct Product;

@@ -149,19 +149,4 @@ void CudaDevice::hold(double seconds) {
 void CudaDevice::begin_range(std::string_view name) { nvtxRangePushA(std::string(name).c_str()); }
 void CudaDevice::end_range() { nvtxRangePop(); }
 
-StreamDevice::Usage CudaDevice::usage() {
-    std::size_t available = 0, total = 0;
-    check_cuda(cudaMemGetInfo(&available, &total), "cudaMemGetInfo");
-    return {static_cast<std::int64_t>(total - available), static_cast<std::int64_t>(total)};
-}
-
-std::vector<std::pair<std::string, std::int64_t>> CudaDevice::library_bytes() const {
-    std::int64_t scratch = 0, blas = 0;
-    for (const StreamState& state : streams_) {
-        if (state.scratch) scratch += cuda::kScratchBytes;
-        if (state.blas) blas += state.blas->workspace_bytes();
-    }
-    return {{"scratch of kernels", scratch}, {"cuBLASLt workspaces", blas}};
-}
-
 }  // namespace zerosim::device

@@ -41,10 +41,6 @@ public:
     [[nodiscard]] void* native_stream() override { return stream(); }
     void begin_range(std::string_view name) override;
     void end_range() override;
-    [[nodiscard]] Usage usage() override;
-
-    /// What lies on the device beside the pools, by name: cuBLASLt's workspaces, scratch of kernels.
-    [[nodiscard]] std::vector<std::pair<std::string, std::int64_t>> library_bytes() const;
 
 private:
     struct Staging {

@@ -31,11 +31,6 @@ public:
     /// A named range on the host's timeline for profilers, around what is issued between the two.
     virtual void begin_range(std::string_view name) = 0;
     virtual void end_range() = 0;
-    /// What the driver says is used of the device by this process and all others, and the device's size.
-    struct Usage {
-        std::int64_t used = 0, total = 0;
-    };
-    [[nodiscard]] virtual Usage usage() = 0;
 };
 
 }  // namespace zerosim::device

@@ -23,25 +23,44 @@
 namespace zerosim::exec {
 
 /// One communicator a (stream, axis): collectives of one stream keep their order, those of different streams need none.
-class RankCommunicators {
+template <class Communicator>
+class CommunicatorTable {
 public:
-    RankCommunicators(std::size_t streams, std::size_t axes) : axes_(axes), communicators_(streams * axes) {}
-    void set(StreamId stream, AxisId axis, std::unique_ptr<comm::Communicator> communicator) { at(stream, axis) = std::move(communicator); }
-    [[nodiscard]] comm::Communicator* get(StreamId stream, AxisId axis) { return at(stream, axis).get(); }
+    CommunicatorTable(std::size_t streams, std::size_t axes) : axes_(axes), communicators_(streams * axes) {}
+    void set(StreamId stream, AxisId axis, std::unique_ptr<Communicator> communicator) { communicators_[index(stream, axis)] = std::move(communicator); }
+    [[nodiscard]] Communicator* get(StreamId stream, AxisId axis) { return communicators_[index(stream, axis)].get(); }
+    void for_each(const std::function<void(Communicator&)>& body) const {
+        for (const auto& communicator : communicators_)
+            if (communicator) body(*communicator);
+    }
     /// On the failure path, before the buffers go: peers may be reading them.
-    void abandon() noexcept {
+    void abandon() const noexcept {
         for (const auto& communicator : communicators_)
             if (communicator) communicator->abandon();
     }
 
 private:
-    std::unique_ptr<comm::Communicator>& at(StreamId stream, AxisId axis) { return communicators_[stream.index() * axes_ + axis.index()]; }
+    [[nodiscard]] std::size_t index(StreamId stream, AxisId axis) const { return stream.index() * axes_ + axis.index(); }
     std::size_t axes_;
-    std::vector<std::unique_ptr<comm::Communicator>> communicators_;
+    std::vector<std::unique_ptr<Communicator>> communicators_;
 };
+using RankCommunicators = CommunicatorTable<comm::Communicator>;
 
 /// (stream, axis) pairs on which a program issues collectives, ascending: the communicators to make, in this order on every rank.
 [[nodiscard]] std::vector<std::pair<StreamId, AxisId>> communicators_needed(const schedule::Program& program);
+
+/// All that the rank's program needs; `split(colour, key)` makes one, collectively over the world.
+template <class Communicator, class Split>
+[[nodiscard]] CommunicatorTable<Communicator> split_communicators(const schedule::Schedule& schedule, std::int64_t rank, const Split& split) {
+    const schedule::Program& program = schedule.program_of(rank);
+    CommunicatorTable<Communicator> result(program.streams.size(), schedule.axes.size());
+    for (const auto& [stream, axis_id] : communicators_needed(program)) {
+        const schedule::Axis& axis = schedule.axis(axis_id);
+        const std::int64_t coordinate = axis.coordinate(rank);
+        result.set(stream, axis_id, split(static_cast<int>(rank - coordinate * axis.stride), static_cast<int>(coordinate)));
+    }
+    return result;
+}
 
 /// What one rank works with. All outlive the call.
 struct RankResources {

@@ -7,31 +7,9 @@
 #include "device/stream_device.hpp"
 #include "exec/execute.hpp"
 
-#include <memory>
-#include <vector>
-
 namespace zerosim::exec {
 
-/// One communicator a (stream, axis), as RankCommunicators.
-class StreamCommunicators {
-public:
-    StreamCommunicators(std::size_t streams, std::size_t axes) : axes_(axes), communicators_(streams * axes) {}
-    void set(StreamId stream, AxisId axis, std::unique_ptr<comm::StreamCommunicator> communicator) { at(stream, axis) = std::move(communicator); }
-    [[nodiscard]] comm::StreamCommunicator* get(StreamId stream, AxisId axis) { return at(stream, axis).get(); }
-    void check_errors() {
-        for (const auto& communicator : communicators_)
-            if (communicator) communicator->check_errors();
-    }
-    void abandon() noexcept {
-        for (const auto& communicator : communicators_)
-            if (communicator) communicator->abandon();
-    }
-
-private:
-    std::unique_ptr<comm::StreamCommunicator>& at(StreamId stream, AxisId axis) { return communicators_[stream.index() * axes_ + axis.index()]; }
-    std::size_t axes_;
-    std::vector<std::unique_ptr<comm::StreamCommunicator>> communicators_;
-};
+using StreamCommunicators = CommunicatorTable<comm::StreamCommunicator>;
 
 /// What one rank works with. All outlive the call.
 struct StreamRankResources {

@@ -12,13 +12,9 @@ using schedule::Op;
 void Interpreter::input(const Op& op) {
     const auto operands = program_.operands_of(op);
     const device::TensorView tokens = memory_.view(operands[0]), targets = memory_.view(operands[1]);
-    tokens_.resize(static_cast<std::size_t>(tokens.elements()));
-    targets_.resize(tokens_.size());
-    // Rank r of N takes sequences [rB/N, (r+1)B/N), its micro-batches in order.
-    const std::int64_t first = (rank_ * options_.gradient_accumulation + op.tags.micro_batch) * options_.micro_batch;
-    resources_.tokens.fill_sequences(step_ - 1, first, options_.micro_batch, options_.step_shape, tokens_.data(), targets_.data());
-    upload(tokens_, tokens);
-    upload(targets_, targets);
+    batch_.read(resources_.tokens, options_, rank_, step_, op.tags.micro_batch, tokens.elements());
+    upload(batch_.tokens, tokens);
+    upload(batch_.targets, targets);
 }
 
 /// Tokens of 4 bytes, or 8 as eager frameworks have them.

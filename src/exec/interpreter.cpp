@@ -29,9 +29,8 @@ constexpr std::size_t kMostTraceRows = 4'000'000;
 
 Interpreter::Interpreter(const schedule::Schedule& schedule, std::int64_t rank, RankResources resources, const ExecuteOptions& options, CommunicationThread& communication)
     : schedule_(schedule), program_(schedule.program_of(rank)), rank_(rank), resources_(resources), options_(options), communication_(communication),
-      memory_(schedule, program_, rank), last_posted_(program_.streams.size(), 0), observer_(schedule, program_, rank) {
+      memory_(schedule, program_, rank), scalars_(program_), last_posted_(program_.streams.size(), 0), observer_(schedule, program_, rank) {
     trace_.rank = rank;
-    find_scalars();
     find_completions();
 }
 
@@ -51,19 +50,6 @@ bool Interpreter::wait_for(OpId op) {
     if (with == 0) return false;
     communication_.wait(with - 1);
     return true;
-}
-
-/// The scalars a step reports are operands of the kernels that make them.
-void Interpreter::find_scalars() {
-    for (const Op& op : program_.ops) {
-        if (op.kind != OpKind::compute) continue;
-        const auto operands = program_.operands_of(op);
-        if (op.kernel == kernel::Kernel::cross_entropy_forward) loss_ = operands[3];
-        if (op.kernel == kernel::Kernel::gradient_scale) {
-            norm_ = operands[3];
-            skip_ = operands[5];
-        }
-    }
 }
 
 bool Interpreter::on_communication_stream(const Op& op) const {
@@ -160,10 +146,7 @@ void Interpreter::kernel(std::size_t index, const Op& op) {
     views_.clear();
     for (const TensorId operand : program_.operands_of(op)) views_.push_back(memory_.view(operand));
     static const std::vector<device::RangeSegment> none;
-    device::KernelContext context;
-    context.seed = options_.seed;
-    context.step = step_;
-    context.first_sample = (rank_ * options_.gradient_accumulation + std::max<std::int64_t>(op.tags.micro_batch, 0)) * options_.micro_batch;
+    const device::KernelContext context = kernel_context(options_, rank_, step_, op);
     if (observer_.before(op, step_, views_) && time_) time_->begin = now_ = nanoseconds();   // looking is not the kernel's time
     if (kernel::is_multi_tensor(op.kernel)) {
         collect_ranges(op);
@@ -274,11 +257,7 @@ StepResult Interpreter::step_result(int step) const {
     result.seconds = static_cast<double>(step_nanoseconds_) * 1e-9;
     if (!options_.synthetic_seconds.empty()) return result;
     if (observer_.active()) return observer_.result(result);
-    float skip = 0;
-    if (loss_.valid()) resources_.device.download(memory_.view(loss_).data, &result.loss, sizeof(double));
-    if (norm_.valid()) resources_.device.download(memory_.view(norm_).data, &result.gradient_norm, sizeof(double));
-    if (skip_.valid()) resources_.device.download(memory_.view(skip_).data, &skip, sizeof(float));
-    result.skipped = skip != 0;
+    scalars_.read(resources_.device, memory_, result);
     return result;
 }
 

@@ -5,8 +5,10 @@
 
 #include "exec/communication_thread.hpp"
 #include "exec/execute.hpp"
+#include "exec/micro_batch.hpp"
 #include "exec/rank_memory.hpp"
 #include "exec/step_observer.hpp"
+#include "exec/step_scalars.hpp"
 
 #include <vector>
 
@@ -43,7 +45,6 @@ private:
     void collective(std::size_t index, const schedule::Op& op);
     void post(CommunicationTask task, const schedule::Op& op);
     void inject(std::size_t index);
-    void find_scalars();
     void find_completions();
     /// Blocks until an earlier op is done. False if it was done when issued.
     bool wait_for(OpId op);
@@ -58,12 +59,13 @@ private:
     const ExecuteOptions& options_;
     CommunicationThread& communication_;
     RankMemory memory_;
+    StepScalars scalars_;
     int step_ = 0;
     std::int64_t now_ = 0;                       // last clock reading
     trace::OpTime* time_ = nullptr;              // row of the op being executed; null: no trace
     trace::RankTrace trace_;
     std::vector<device::TensorView> views_;
-    std::vector<std::int32_t> tokens_, targets_;
+    MicroBatch batch_;
     std::vector<float> values_;
     std::vector<device::RangeSegment> segments_; // of a multi-tensor kernel's groups
     std::vector<std::uint32_t> segment_ends_;
@@ -71,7 +73,6 @@ private:
     std::vector<std::size_t> completes_with_;    // by op: op + 1 of the communication thread's that it is done with; 0 = done when issued
     StepObserver observer_;
     std::int64_t host_bytes_ = 0, device_peak_ = 0;   // handed out in host memory; most handed out in device memory
-    TensorId loss_, norm_, skip_;
     std::int64_t step_nanoseconds_ = 0;
 };
 

@@ -28,9 +28,8 @@ constexpr auto kWatch = std::chrono::milliseconds(5);
 }  // namespace
 
 StreamInterpreter::StreamInterpreter(const schedule::Schedule& schedule, std::int64_t rank, StreamRankResources resources, const ExecuteOptions& options)
-    : schedule_(schedule), program_(schedule.program_of(rank)), rank_(rank), resources_(resources), options_(options), memory_(schedule, program_, rank), events_(program_.ops.size()) {
+    : schedule_(schedule), program_(schedule.program_of(rank)), rank_(rank), resources_(resources), options_(options), memory_(schedule, program_, rank), scalars_(program_), events_(program_.ops.size()) {
     trace_.rank = rank;
-    find_scalars();
     make_events();
     origin_ = resources_.device.make_event(true);
     resources_.device.use(reads_);
@@ -49,26 +48,14 @@ bool StreamInterpreter::on_stream(const Op& op) {
     }
 }
 
-/// The scalars a step reports are operands of the kernels that make them.
-void StreamInterpreter::find_scalars() {
-    for (const Op& op : program_.ops) {
-        if (op.kind != OpKind::compute) continue;
-        const auto operands = program_.operands_of(op);
-        reads_ = op.stream;
-        if (op.kernel == kernel::Kernel::cross_entropy_forward) loss_ = operands[3];
-        if (op.kernel == kernel::Kernel::gradient_scale) {
-            norm_ = operands[3];
-            skip_ = operands[5];
-        }
-    }
-}
-
 /// An op has an end event when another stream or the host waits for it, and both when it is traced.
 void StreamInterpreter::make_events() {
     std::vector<std::uint8_t> awaited(program_.ops.size(), 0);
-    for (const Op& op : program_.ops)
+    for (const Op& op : program_.ops) {
+        if (op.kind == OpKind::compute) reads_ = op.stream;
         for (const OpId dep : program_.deps_of(op))
             if (op.kind == OpKind::host_wait || op.kind == OpKind::free || program_.op(dep).stream != op.stream) awaited[dep.index()] = 1;
+    }
     for (std::size_t i = 0; i < program_.ops.size(); ++i) {
         if (!on_stream(program_.ops[i])) continue;
         if (options_.trace) events_[i].begin = resources_.device.make_event(true);
@@ -163,13 +150,9 @@ void StreamInterpreter::release(const Op& op) {
 void StreamInterpreter::input(const Op& op) {
     const auto operands = program_.operands_of(op);
     const device::TensorView tokens = memory_.view(operands[0]), targets = memory_.view(operands[1]);
-    tokens_.resize(static_cast<std::size_t>(tokens.elements()));
-    targets_.resize(tokens_.size());
-    // Rank r of N takes sequences [rB/N, (r+1)B/N), its micro-batches in order.
-    const std::int64_t first = (rank_ * options_.gradient_accumulation + op.tags.micro_batch) * options_.micro_batch;
-    resources_.tokens.fill_sequences(step_ - 1, first, options_.micro_batch, options_.step_shape, tokens_.data(), targets_.data());
-    resources_.device.upload(tokens_.data(), tokens.data, tokens.elements() * 4);
-    resources_.device.upload(targets_.data(), targets.data, targets.elements() * 4);
+    batch_.read(resources_.tokens, options_, rank_, step_, op.tags.micro_batch, tokens.elements());
+    resources_.device.upload(batch_.tokens.data(), tokens.data, tokens.elements() * 4);
+    resources_.device.upload(batch_.targets.data(), targets.data, targets.elements() * 4);
 }
 
 void StreamInterpreter::initialize(const Op& op) {
@@ -209,10 +192,7 @@ void StreamInterpreter::kernel(std::size_t index, const Op& op) {
     views_.clear();
     for (const TensorId operand : program_.operands_of(op)) views_.push_back(memory_.view(operand));
     static const std::vector<device::RangeSegment> none;
-    device::KernelContext context;
-    context.seed = options_.seed;
-    context.step = step_;
-    context.first_sample = (rank_ * options_.gradient_accumulation + std::max<std::int64_t>(op.tags.micro_batch, 0)) * options_.micro_batch;
+    const device::KernelContext context = kernel_context(options_, rank_, step_, op);
     resources_.device.launch({op.kernel, program_.attributes_of(op), views_, op.range == ~0u ? none : memory_.segments(op.range), context, {}});
 }
 
@@ -247,7 +227,7 @@ void StreamInterpreter::wait_for(Event event, std::size_t op) {
 }
 
 void StreamInterpreter::serve_control(std::size_t op, Clock::time_point since) {
-    resources_.communicators.check_errors();
+    resources_.communicators.for_each([](comm::StreamCommunicator& communicator) { communicator.check_errors(); });
     if (resources_.control != nullptr)
         if (const auto notice = resources_.control->serve(resources_.progress)) throw RunError(notice->rank, static_cast<ExitCode>(notice->code), notice->reason, true);
     const double waited = std::chrono::duration<double>(Clock::now() - since).count();
@@ -278,11 +258,7 @@ StepResult StreamInterpreter::step_result(int step) {
     result.seconds = static_cast<double>(step_nanoseconds_) * 1e-9;
     if (!options_.synthetic_seconds.empty()) return result;
     resources_.device.use(reads_);
-    float skip = 0;
-    if (loss_.valid()) resources_.device.download(memory_.view(loss_).data, &result.loss, sizeof(double));
-    if (norm_.valid()) resources_.device.download(memory_.view(norm_).data, &result.gradient_norm, sizeof(double));
-    if (skip_.valid()) resources_.device.download(memory_.view(skip_).data, &skip, sizeof(float));
-    result.skipped = skip != 0;
+    scalars_.read(resources_.device, memory_, result);
     return result;
 }
 

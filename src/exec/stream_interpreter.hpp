@@ -5,7 +5,9 @@
 
 #include "device/stream_device.hpp"
 #include "exec/execute_on_streams.hpp"
+#include "exec/micro_batch.hpp"
 #include "exec/rank_memory.hpp"
+#include "exec/step_scalars.hpp"
 
 #include <chrono>
 #include <optional>
@@ -48,7 +50,6 @@ private:
     void wait_for(Event event, std::size_t op);
     void serve_control(std::size_t op, std::chrono::steady_clock::time_point since);
     void read_times(std::size_t begin, std::size_t end, trace::OpTime* rows);
-    void find_scalars();
     [[nodiscard]] static bool on_stream(const schedule::Op& op);
 
     const schedule::Schedule& schedule_;
@@ -57,16 +58,16 @@ private:
     StreamRankResources resources_;
     const ExecuteOptions& options_;
     RankMemory memory_;
+    StepScalars scalars_;
     std::vector<OpEvents> events_;                       // by op
     Event origin_ = 0;                                   // of the device's clock
     std::int64_t origin_nanoseconds_ = 0;                // the host's clock then
     int step_ = 0;
     trace::RankTrace trace_;
     std::vector<device::TensorView> views_;
-    std::vector<std::int32_t> tokens_, targets_;
+    MicroBatch batch_;
     std::vector<float> values_;
     std::vector<std::uint16_t> halves_;
-    TensorId loss_, norm_, skip_;
     StreamId reads_;                                     // the stream that scalars are read on
     std::int64_t step_nanoseconds_ = 0;
 };

@@ -1,7 +1,6 @@
 #include "schedule/op_work.hpp"
 
 namespace zerosim::schedule {
-namespace {
 
 double bytes_of(const Program& program, TensorId id) {
     if (!id.valid()) return 0;
@@ -14,6 +13,8 @@ double operand_bytes(const Program& program, const Op& op) {
     for (const TensorId id : program.operands_of(op)) bytes += bytes_of(program, id);
     return bytes;
 }
+
+namespace {
 
 /// A destination that is added into is read as well.
 double copied_bytes(const Program& program, const Op& op) {

@@ -1,6 +1,6 @@
 // DeepSpeed's stages, run on host ranks: they train what our own system trains, and hand out what was predicted.
-#include "schedule/memory.hpp"
 #include "strategy/plan.hpp"
+#include "support/predicted_bytes.hpp"
 #include "support/reference.hpp"
 #include "support/scenarios.hpp"
 
@@ -17,22 +17,6 @@ strategy::Scenario deepspeed(strategy::Scenario s) {
     s.strategy.deepspeed.max_reuse_distance = 600;
     s.strategy.deepspeed.sub_group = 300;
     return s;
-}
-
-void expect_predicted_bytes(const schedule::Schedule& schedule, const std::vector<exec::RankResult>& ranks, const std::string& what) {
-    for (std::size_t r = 0; r < ranks.size(); ++r) {
-        const auto rank = static_cast<std::int64_t>(r);
-        const auto& program = schedule.program_of(rank);
-        std::vector<std::int64_t> predicted;
-        for (const auto segment : {schedule::Segment::init, schedule::Segment::first, schedule::Segment::steady}) {
-            const auto [begin, end] = program.bounds(segment);
-            const auto part = schedule::live_bytes(program, begin, end, predicted.empty() ? 0 : predicted.back());
-            predicted.insert(predicted.end(), part.begin(), part.end());
-        }
-        ASSERT_FALSE(ranks[r].trace.times.empty()) << what;
-        for (const auto& time : ranks[r].trace.times)
-            ASSERT_EQ(time.live_bytes, predicted[time.op]) << what << " rank " << r << " op " << time.op << " step " << time.step;
-    }
 }
 
 struct Variant {
@@ -73,7 +57,7 @@ TEST_P(DeepSpeedRun, TrainsLikeOurOwnSystemAndHandsOutWhatIsPredicted) {
             fmt::format("{}, stage {}, {} ranks, gpt2 {}, implementation {}", variant.name, stage, ranks, gpt2, static_cast<int>(implementation));
         const auto expected = test::train(own);
         const auto trained = test::train(s);
-        expect_predicted_bytes(strategy::plan(s), trained.ranks, what);
+        test::expect_predicted_bytes(strategy::plan(s), trained.ranks, what);
         for (std::size_t i = 0; i < expected.losses.size(); ++i) {
             EXPECT_NEAR(trained.losses[i], expected.losses[i], 1e-4 * expected.losses[i]) << what;
             EXPECT_NEAR(trained.norms[i], expected.norms[i], 1e-3 * expected.norms[i]) << what;
@@ -84,7 +68,7 @@ TEST_P(DeepSpeedRun, TrainsLikeOurOwnSystemAndHandsOutWhatIsPredicted) {
         const auto mixed = test::train(s);
         for (std::size_t i = 0; i < expected.losses.size(); ++i)
             EXPECT_NEAR(mixed.losses[i], expected.losses[i], 0.02 * expected.losses[i]) << what << " bf16";
-        expect_predicted_bytes(strategy::plan(s), mixed.ranks, what + " bf16");
+        test::expect_predicted_bytes(strategy::plan(s), mixed.ranks, what + " bf16");
     }
 }
 

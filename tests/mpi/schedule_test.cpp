@@ -47,13 +47,10 @@ using Wrap = std::function<std::unique_ptr<comm::Communicator>(std::unique_ptr<c
 exec::RankResult run_rank(const strategy::Scenario& s, const schedule::Schedule& schedule, const comm::MpiCommunicator& world, const Wrap& wrap = {}) {
     const std::int64_t rank = world.rank();
     const schedule::Program& program = schedule.program_of(rank);
-    exec::RankCommunicators communicators(program.streams.size(), schedule.axes.size());
-    for (const auto& [stream, axis_id] : exec::communicators_needed(program)) {
-        const schedule::Axis& axis = schedule.axis(axis_id);
-        const std::int64_t coordinate = axis.coordinate(rank);
-        std::unique_ptr<comm::Communicator> own = world.split(static_cast<int>(rank - coordinate * axis.stride), static_cast<int>(coordinate));
-        communicators.set(stream, axis_id, wrap ? wrap(std::move(own)) : std::move(own));
-    }
+    auto communicators = exec::split_communicators<comm::Communicator>(schedule, rank, [&](int colour, int key) {
+        std::unique_ptr<comm::Communicator> own = world.split(colour, key);
+        return wrap ? wrap(std::move(own)) : std::move(own);
+    });
     auto options = test::options_of(s);
     options.arena = schedule::plan_arena(program);
     const auto device = exec::make_host_device(schedule, program, options.arena, 1);
@@ -115,25 +112,31 @@ TEST(WholeSchedule, EveryCollectiveHandsMpiTheBytesOfTheSchedule) {
         }
 }
 
+/// What a whole run hands to MPI, by the schedule.
+tests::MpiTraffic expected_of(const strategy::Scenario& s, const schedule::Schedule& schedule, const comm::MpiCommunicator& world) {
+    const schedule::Program& program = schedule.program_of(world.rank());
+    tests::MpiTraffic expected;
+    const auto add_segment = [&](schedule::Segment segment) {
+        const auto [begin, end] = program.bounds(segment);
+        for (std::size_t op = begin; op < end; ++op) {
+            if (program.ops[op].kind != schedule::OpKind::collective) continue;
+            const auto& c = program.collective_of(program.ops[op]);
+            const auto& counted = program.tensor(c.kind == CollectiveKind::reduce_scatter ? c.receive : c.send);
+            expected += tests::expected_traffic(c.kind, counted.elements(), counted.dtype, world.rank(), world.size());
+        }
+    };
+    add_segment(schedule::Segment::init);
+    for (int step = 1; step <= s.training.steps; ++step) add_segment(program.segment_of_step(step));
+    return expected;
+}
+
 // With overlap the collectives of two streams mix; their sum is the same.
 TEST(WholeSchedule, OverlappedCollectivesHandMpiTheSameBytesInAll) {
     const comm::MpiCommunicator world(MPI_COMM_WORLD);
     for (int stage = 0; stage < 4; ++stage) {
         const auto s = scenario_of(stage, world.size());
         const auto schedule = strategy::plan(s);
-        const auto& program = schedule.program_of(world.rank());
-        tests::MpiTraffic expected;
-        const auto add_segment = [&](schedule::Segment segment) {
-            const auto [begin, end] = program.bounds(segment);
-            for (std::size_t op = begin; op < end; ++op) {
-                if (program.ops[op].kind != schedule::OpKind::collective) continue;
-                const auto& c = program.collective_of(program.ops[op]);
-                const auto& counted = program.tensor(c.kind == CollectiveKind::reduce_scatter ? c.receive : c.send);
-                expected += tests::expected_traffic(c.kind, counted.elements(), counted.dtype, world.rank(), world.size());
-            }
-        };
-        add_segment(schedule::Segment::init);
-        for (int step = 1; step <= s.training.steps; ++step) add_segment(program.segment_of_step(step));
+        const tests::MpiTraffic expected = expected_of(s, schedule, world);
         tests::reset_traffic();
         (void)run_rank(s, schedule, world);
         EXPECT_EQ(tests::traffic(), expected) << "stage " << stage << "\n  counted:  " << tests::describe(tests::traffic()) << "\n  expected: " << tests::describe(expected);
@@ -165,19 +168,7 @@ TEST(WholeSchedule, EagerSystemsHandMpiTheirBytesAndTrainTheBitsOfThreads) {
         s.strategy.system = system;
         if (system == strategy::System::megatron) s.model.implementation = model::Implementation::megatron;
         const auto schedule = strategy::plan(s);
-        const auto& program = schedule.program_of(world.rank());
-        tests::MpiTraffic expected;
-        const auto add_segment = [&](schedule::Segment segment) {
-            const auto [begin, end] = program.bounds(segment);
-            for (std::size_t op = begin; op < end; ++op) {
-                if (program.ops[op].kind != schedule::OpKind::collective) continue;
-                const auto& c = program.collective_of(program.ops[op]);
-                const auto& counted = program.tensor(c.kind == CollectiveKind::reduce_scatter ? c.receive : c.send);
-                expected += tests::expected_traffic(c.kind, counted.elements(), counted.dtype, world.rank(), world.size());
-            }
-        };
-        add_segment(schedule::Segment::init);
-        for (int step = 1; step <= s.training.steps; ++step) add_segment(program.segment_of_step(step));
+        const tests::MpiTraffic expected = expected_of(s, schedule, world);
         tests::reset_traffic();
         const exec::RankResult mine = run_rank(s, schedule, world);
         EXPECT_EQ(tests::traffic(), expected) << "stage " << stage << "\n  counted:  " << tests::describe(tests::traffic()) << "\n  expected: " << tests::describe(expected);

@@ -50,7 +50,6 @@ public:
     [[nodiscard]] void* native_stream() override { return this; }
     void begin_range(std::string_view) override { ++depth_; }
     void end_range() override { --depth_; }
-    [[nodiscard]] Usage usage() override { return {}; }
     int waits = 0;
 
 private:

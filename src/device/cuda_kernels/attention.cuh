@@ -8,6 +8,7 @@
 #include "device/cuda_kernels/mma.cuh"
 
 #include <cmath>
+#include <span>
 
 namespace zerosim::device::cuda {
 
@@ -29,6 +30,24 @@ struct AttentionOperands {
     Matrix<Type> q, k, v, out, d_out, d_q, d_k, d_v;
     float* log_sum_exp = nullptr;                        // [T, heads]
 };
+
+/// Operands as the vocabulary lists them: q, k, v, workspace, out, log_sum_exp.
+template <class Type>
+[[nodiscard]] AttentionOperands<Type> forward_operands(std::span<const TensorView> views) {
+    AttentionOperands<Type> o;
+    o.q = matrix<Type>(views[0]);
+    o.k = matrix<Type>(views[1]);
+    o.v = matrix<Type>(views[2]);
+    o.out = matrix<Type>(views[4]);
+    o.log_sum_exp = views[5].as<float>();
+    return o;
+}
+/// d_out, q, k, v, out, log_sum_exp, workspace, d_q, d_k, d_v.
+template <class Type>
+[[nodiscard]] AttentionOperands<Type> backward_operands(std::span<const TensorView> views) {
+    return {matrix<Type>(views[1]), matrix<Type>(views[2]), matrix<Type>(views[3]), matrix<Type>(views[4]), matrix<Type>(views[0]),
+            matrix<Type>(views[7]), matrix<Type>(views[8]), matrix<Type>(views[9]), views[5].as<float>()};
+}
 
 /// The tile kernels serve these; others take the simple ones.
 [[nodiscard]] inline bool has_tiles(DType type, int head_dim) { return size_of(type) == 2 && (head_dim == 32 || head_dim == 64 || head_dim == 96 || head_dim == 128); }

@@ -136,8 +136,7 @@ void tiled_attention_backward(const KernelCall& call, const LaunchContext& conte
     const auto& views = call.operands;                   // d_out, q, k, v, out, log_sum_exp, workspace, d_q, d_k, d_v
     const AttentionShape shape = attention_shape(call.attributes);
     const auto run = [&]<class Type>(Type) {
-        const AttentionOperands<Type> o{matrix<Type>(views[1]), matrix<Type>(views[2]), matrix<Type>(views[3]), matrix<Type>(views[4]), matrix<Type>(views[0]),
-                                        matrix<Type>(views[7]), matrix<Type>(views[8]), matrix<Type>(views[9]), views[5].as<float>()};
+        const AttentionOperands<Type> o = backward_operands<Type>(views);
         const std::int64_t tokens = shape.batch * shape.sequence;
         launch(deltas<Type>, {static_cast<unsigned>((tokens * shape.heads * kWarp + kThreads - 1) / kThreads), kThreads}, context.stream, o, shape, tokens);
         with_head_dim(shape.head_dim, [&](auto dim) {

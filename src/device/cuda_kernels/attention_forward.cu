@@ -109,12 +109,7 @@ void tiled_attention_forward(const KernelCall& call, const LaunchContext& contex
     const auto& views = call.operands;                   // q, k, v, workspace, out, log_sum_exp
     const AttentionShape shape = attention_shape(call.attributes);
     const auto run = [&]<class Type>(Type) {
-        AttentionOperands<Type> o;
-        o.q = matrix<Type>(views[0]);
-        o.k = matrix<Type>(views[1]);
-        o.v = matrix<Type>(views[2]);
-        o.out = matrix<Type>(views[4]);
-        o.log_sum_exp = views[5].as<float>();
+        const AttentionOperands<Type> o = forward_operands<Type>(views);
         with_head_dim(shape.head_dim, [&](auto dim) {
             constexpr int kDim = decltype(dim)::value;
             constexpr unsigned kShared = (kQueries + 2 * kKeys) * (kDim + kTilePadding) * 2;

@@ -129,12 +129,7 @@ void simple_attention_forward(const KernelCall& call, const LaunchContext& conte
     check(shape.head_dim <= kMostDim, "attention: head dimensions above 256 have no CUDA kernel");
     with_float_type(views[0].dtype, [&](auto type) {
         using Type = decltype(type);
-        AttentionOperands<Type> o;
-        o.q = matrix<Type>(views[0]);
-        o.k = matrix<Type>(views[1]);
-        o.v = matrix<Type>(views[2]);
-        o.out = matrix<Type>(views[4]);
-        o.log_sum_exp = views[5].as<float>();
+        const AttentionOperands<Type> o = forward_operands<Type>(views);
         launch(forward<Type>, warps(shape.batch * shape.sequence * shape.heads), context.stream, o, shape);
     });
 }
@@ -145,8 +140,7 @@ void simple_attention_backward(const KernelCall& call, const LaunchContext& cont
     check(shape.head_dim <= kMostDim, "attention: head dimensions above 256 have no CUDA kernel");
     with_float_type(views[0].dtype, [&](auto type) {
         using Type = decltype(type);
-        const AttentionOperands<Type> o{matrix<Type>(views[1]), matrix<Type>(views[2]), matrix<Type>(views[3]), matrix<Type>(views[4]), matrix<Type>(views[0]),
-                                        matrix<Type>(views[7]), matrix<Type>(views[8]), matrix<Type>(views[9]), views[5].as<float>()};
+        const AttentionOperands<Type> o = backward_operands<Type>(views);
         // The keys first: d_q may be the storage of d_out.
         launch(key_gradient<Type>, warps(shape.batch * shape.sequence * shape.kv_heads), context.stream, o, shape);
         launch(query_gradient<Type>, warps(shape.batch * shape.sequence * shape.heads), context.stream, o, shape);

@@ -2,23 +2,12 @@
 #include "device/cuda_kernels/elements.cuh"
 #include "device/cuda_kernels/kernels.hpp"
 
-// Casts, strided copies, sums of tensors, fills, dropout, and a kernel that only takes time.
+#include <array>
+
+// Casts, strided copies, fills, dropout, and a kernel that only takes time.
 
 namespace zerosim::device::cuda {
 namespace {
-
-template <class Type, int N>
-struct Add {
-    Matrix<Type> a, b, out;
-    __device__ void operator()(std::int64_t row, std::int64_t column) const {
-        float x[N], y[N];
-        load_pack<Type, N>(a.row(row) + column, x);
-        load_pack<Type, N>(b.row(row) + column, y);
-#pragma unroll
-        for (int i = 0; i < N; ++i) x[i] += y[i];
-        store_pack<Type, N>(x, out.row(row) + column);
-    }
-};
 
 /// From one storage type to another; four elements at a time where both allow it.
 template <class From, class To, int N>
@@ -89,7 +78,8 @@ bool computes(DType type) { return type == DType::fp32 || type == DType::bf16 ||
 template <class From, class To>
 void convert(const TensorView& from, const TensorView& to, bool accumulate, Stream stream) {
     constexpr int kN = 4;
-    const Shape shape = shape_of({&from, &to});
+    const std::array views{from, to};
+    const Shape shape = shape_of(views);
     const auto launch_width = [&]<int N>(std::integral_constant<int, N>) {
         using Body = Convert<From, To, N>;
         launch(each_pack<N, Body>, {blocks_for(shape.rows * ((shape.columns + N - 1) / N), kLoopThreads), kLoopThreads}, stream, shape.rows, shape.columns,
@@ -135,14 +125,6 @@ void hold(unsigned long long) {}
 }  // namespace
 
 void spin(double seconds, const LaunchContext& context) { launch(hold, {1, 1}, context.stream, static_cast<unsigned long long>(seconds * 1e9)); }
-
-void add(const KernelCall& call, const LaunchContext& context) {
-    const auto& o = call.operands;
-    with_float_type(o[0].dtype, [&](auto type) {
-        using Type = decltype(type);
-        for_each_pack<Type, Add>(shape_of({&o[0], &o[1], &o[2]}), context.stream, matrix<Type>(o[0]), matrix<Type>(o[1]), matrix<Type>(o[2]));
-    });
-}
 
 void copy(const TensorView& source, const TensorView& destination, bool accumulate, const LaunchContext& context) {
     const TensorView from = shaped_like(source, destination);

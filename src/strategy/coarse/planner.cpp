@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "schedule/builder.hpp"
+#include "strategy/empty_schedule.hpp"
 
 #include <fmt/core.h>
 
@@ -258,9 +259,7 @@ std::int64_t coarse_trainable_parameters(const model::Model& model) {
 
 schedule::Schedule plan_coarse(const Scenario& scenario) {
     check_coarse(scenario);
-    schedule::Schedule schedule;
-    schedule.ranks = scenario.ranks;
-    for (const auto& parameter : model::parameters(scenario.model)) schedule.parameters.push_back(parameter.name);
+    schedule::Schedule schedule = empty_schedule(scenario);
     Plan plan(schedule, scenario);
     schedule.roles.push_back({plan.make(), 0, scenario.ranks});
     schedule.notes.push_back(fmt::format("coarse: {} is known by {} groups of parameters and {} rules of activations; states are exact by formula, activations and time "

@@ -1,6 +1,7 @@
 #include "strategy/ddp/planner.hpp"
 
 #include "strategy/ddp/buckets.hpp"
+#include "strategy/empty_schedule.hpp"
 #include "strategy/torch/activation_offload.hpp"
 #include "strategy/torch/optimizer.hpp"
 #include "strategy/torch/quantization.hpp"
@@ -198,9 +199,7 @@ std::uint32_t plan_rank(schedule::Schedule& schedule, const Scenario& scenario, 
 }  // namespace
 
 schedule::Schedule plan_ddp(const Scenario& scenario) {
-    schedule::Schedule schedule;
-    schedule.ranks = scenario.ranks;
-    for (const auto& parameter : model::parameters(scenario.model)) schedule.parameters.push_back(parameter.name);
+    schedule::Schedule schedule = empty_schedule(scenario);
     schedule.axes.push_back({schedule.names.intern("data"), scenario.ranks, 1});
     if (scenario.strategy.zero_stage == 1 && scenario.ranks <= kMostPrograms) {
         for (std::int64_t rank = 0; rank < scenario.ranks; ++rank) schedule.roles.push_back({plan_rank(schedule, scenario, rank), rank, 1});

@@ -3,6 +3,7 @@
 #include "strategy/deepspeed/partitioned_gradients.hpp"
 #include "strategy/deepspeed/replicated.hpp"
 #include "strategy/deepspeed/sharded_optimizer.hpp"
+#include "strategy/empty_schedule.hpp"
 
 #include <fmt/core.h>
 
@@ -86,9 +87,7 @@ void plan_partitions(schedule::Schedule& schedule, const Scenario& scenario) {
 } // namespace
 
 schedule::Schedule plan_deepspeed(const Scenario& scenario) {
-    schedule::Schedule schedule;
-    schedule.ranks = scenario.ranks;
-    for (const auto& parameter : model::parameters(scenario.model)) schedule.parameters.push_back(parameter.name);
+    schedule::Schedule schedule = empty_schedule(scenario);
     schedule.axes.push_back({schedule.names.intern("data"), scenario.ranks, 1});
     schedule.one_communicator_per_axis = true;
     switch (scenario.strategy.zero_stage) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "strategy/torch/optimizer.hpp"
+#include "strategy/torch/sharded_mesh.hpp"
 
 #include <vector>
 
@@ -16,16 +17,12 @@ using torch::Tape;
 using torch::Value;
 
 /// Streams and their memory pools, mesh axes, dtypes, and the state that all handles share.
-struct Comm {
+struct Comm : torch::ShardedMesh {
     StreamId compute, pre_unshard, unshard, post_backward, all_reduce, nccl, nccl_replicate;
     PoolId compute_pool, pre_unshard_pool, unshard_pool, post_backward_pool, all_reduce_pool, host_pool;
-    AxisId shard, replicate;
-    std::int64_t shard_ranks = 1, replicas = 1;
-    DType shard_dtype = DType::fp32, compute_dtype = DType::bf16, reduce_dtype = DType::fp32;
     bool reshard_after_forward = true;    // FULL_SHARD; false: SHARD_GRAD_OP
     bool original_parameters = true;
     bool states_of_rank_0 = true;         // the optimizer's tensors are rank 0's parts of parameters; false: one flat shard a unit, on all ranks alike
-    bool offload = false;
     bool synchronize = true;              // gradients of this micro-batch are reduced
     double predivide = 1, postdivide = 1;   // of gradients, around their reduction
 };

@@ -1,5 +1,6 @@
 #include "strategy/fsdp/planner.hpp"
 
+#include "strategy/empty_schedule.hpp"
 #include "strategy/fsdp/flat_parameter.hpp"
 #include "strategy/torch/activation_offload.hpp"
 #include "strategy/torch/training_step.hpp"
@@ -175,21 +176,11 @@ void declare(Comm& c, schedule::Schedule& schedule, schedule::ProgramBuilder& pr
     c.post_backward_pool = program.pool("post_backward", c.post_backward);
     c.all_reduce_pool = program.pool("all_reduce", c.all_reduce);
     c.host_pool = program.pool("pinned", c.compute);
-    c.shard_ranks = s.strategy.shard_group == 0 ? s.ranks : s.strategy.shard_group;
-    c.replicas = s.ranks / c.shard_ranks;
-    c.shard = AxisId{schedule.axes.size()};
-    schedule.axes.push_back({schedule.names.intern("shard"), c.shard_ranks, 1});
-    c.replicate = AxisId{schedule.axes.size()};
-    schedule.axes.push_back({schedule.names.intern("replicate"), c.replicas, c.shard_ranks});
-    const Precision precision = s.training.precision;
-    c.shard_dtype = precision == Precision::bf16 ? DType::bf16 : DType::fp32;
-    c.compute_dtype = compute_dtype(precision);
-    c.reduce_dtype = has_master_weights(precision) ? s.training.reduce_precision.value_or(DType::fp32) : c.shard_dtype;
+    static_cast<torch::ShardedMesh&>(c) = torch::declare_sharded_mesh(schedule, s);
     c.reshard_after_forward = s.strategy.zero_stage == 3;
     c.original_parameters = s.strategy.fsdp.original_parameters;
     // What runs has one program for all ranks: a flat shard's states have the same bytes as those of its parts, rounding aside.
     c.states_of_rank_0 = c.original_parameters && s.library == kernel::Library::cuda;
-    c.offload = s.strategy.parameters_at == Placement::cpu;
     // [_get_gradient_predivide_factor]: about the square root of the data-parallel ranks.
     std::int64_t factor = 1;
     while (s.ranks % factor == 0 && s.ranks / factor > factor) factor *= 2;
@@ -200,9 +191,7 @@ void declare(Comm& c, schedule::Schedule& schedule, schedule::ProgramBuilder& pr
 }  // namespace
 
 schedule::Schedule plan_fsdp(const Scenario& scenario) {
-    schedule::Schedule schedule;
-    schedule.ranks = scenario.ranks;
-    for (const auto& parameter : model::parameters(scenario.model)) schedule.parameters.push_back(parameter.name);
+    schedule::Schedule schedule = empty_schedule(scenario);
     schedule::ProgramBuilder program(schedule);
     torch::Memory memory(program);
     Comm comm;

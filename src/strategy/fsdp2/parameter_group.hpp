@@ -4,6 +4,7 @@
 #pragma once
 
 #include "strategy/torch/optimizer.hpp"
+#include "strategy/torch/sharded_mesh.hpp"
 
 #include <optional>
 #include <vector>
@@ -16,13 +17,9 @@ using torch::Tape;
 using torch::Value;
 
 /// Streams and their memory pools, mesh axes and dtypes, and what outlives a group's turn.
-struct Comm {
+struct Comm : torch::ShardedMesh {
     StreamId compute, copy_in, gather, scatter, reduce;
     PoolId compute_pool, copy_in_pool, scatter_pool, reduce_pool, host_pool;
-    AxisId shard, replicate;
-    std::int64_t shard_ranks = 1, replicas = 1;
-    DType shard_dtype = DType::fp32, compute_dtype = DType::bf16, reduce_dtype = DType::fp32;
-    bool offload = false;
     bool synchronize = true;              // gradients are reduced after this micro-batch
     Buffer previous_gather;               // forward: freed after the next group's copy-out [AllGatherState]
     Buffer previous_reduce_input;         // freed before the next reduce-scatter [ReduceScatterState]

@@ -1,6 +1,7 @@
 #include "strategy/fsdp2/planner.hpp"
 
 #include "base/error.hpp"
+#include "strategy/empty_schedule.hpp"
 #include "strategy/fsdp2/parameter_group.hpp"
 #include "strategy/torch/activation_offload.hpp"
 #include "strategy/torch/training_step.hpp"
@@ -145,25 +146,13 @@ void declare(Comm& c, schedule::Schedule& schedule, schedule::ProgramBuilder& pr
     c.scatter_pool = program.pool("reduce_scatter", c.scatter);
     c.reduce_pool = program.pool("all_reduce", c.reduce);
     c.host_pool = program.pool("pinned", c.compute);
-    c.shard_ranks = s.strategy.shard_group == 0 ? s.ranks : s.strategy.shard_group;
-    c.replicas = s.ranks / c.shard_ranks;
-    c.shard = AxisId{schedule.axes.size()};
-    schedule.axes.push_back({schedule.names.intern("shard"), c.shard_ranks, 1});
-    c.replicate = AxisId{schedule.axes.size()};
-    schedule.axes.push_back({schedule.names.intern("replicate"), c.replicas, c.shard_ranks});
-    const Precision precision = s.training.precision;
-    c.shard_dtype = precision == Precision::bf16 ? DType::bf16 : DType::fp32;
-    c.compute_dtype = compute_dtype(precision);
-    c.reduce_dtype = has_master_weights(precision) ? s.training.reduce_precision.value_or(DType::fp32) : c.shard_dtype;
-    c.offload = s.strategy.parameters_at == Placement::cpu;
+    static_cast<torch::ShardedMesh&>(c) = torch::declare_sharded_mesh(schedule, s);
 }
 
 }  // namespace
 
 schedule::Schedule plan_fsdp2(const Scenario& scenario) {
-    schedule::Schedule schedule;
-    schedule.ranks = scenario.ranks;
-    for (const auto& parameter : model::parameters(scenario.model)) schedule.parameters.push_back(parameter.name);
+    schedule::Schedule schedule = empty_schedule(scenario);
     schedule::ProgramBuilder program(schedule);
     constexpr std::size_t kOpsOfBlock = 700;   // two steps of a Llama block with recomputation: a guess, only for room
     program.reserve(kOpsOfBlock * static_cast<std::size_t>(scenario.model.layers));

@@ -1,6 +1,7 @@
 #include "strategy/inference/planner.hpp"
 
 #include "schedule/memory.hpp"
+#include "strategy/empty_schedule.hpp"
 #include "strategy/inference/cache_size.hpp"
 #include "strategy/inference/check.hpp"
 #include "strategy/inference/key_value_cache.hpp"
@@ -143,9 +144,7 @@ torch::TapeOptions options_of(const Scenario& s, const fsdp2::Comm& comm) {
 }
 
 schedule::Schedule build(const Scenario& scenario, std::int64_t pool_bytes) {
-    schedule::Schedule schedule;
-    schedule.ranks = scenario.ranks;
-    for (const auto& parameter : model::parameters(scenario.model)) schedule.parameters.push_back(parameter.name);
+    schedule::Schedule schedule = empty_schedule(scenario);
     schedule::ProgramBuilder program(schedule);
     torch::Memory memory(program);
     const bool sharded = scenario.strategy.zero_stage == 3;

@@ -1,5 +1,6 @@
 #include "strategy/megatron/planner.hpp"
 
+#include "strategy/empty_schedule.hpp"
 #include "strategy/megatron/gpt_model.hpp"
 #include "strategy/megatron/mixed_precision_optimizer.hpp"
 
@@ -136,9 +137,7 @@ std::uint32_t plan_rank(schedule::Schedule& schedule, const Scenario& scenario, 
 }  // namespace
 
 schedule::Schedule plan_megatron(const Scenario& scenario) {
-    schedule::Schedule schedule;
-    schedule.ranks = scenario.ranks;
-    for (const auto& parameter : model::parameters(scenario.model)) schedule.parameters.push_back(parameter.name);
+    schedule::Schedule schedule = empty_schedule(scenario);
     const std::int64_t sharded = shard_ranks(scenario);
     schedule.axes.push_back({schedule.names.intern("data"), sharded, 1});
     schedule.axes.push_back({schedule.names.intern("instances"), scenario.ranks / sharded, sharded});

@@ -1,5 +1,6 @@
 #include "strategy/zerosim/planner.hpp"
 
+#include "strategy/empty_schedule.hpp"
 #include "strategy/zerosim/flat_units.hpp"
 #include "strategy/zerosim/modules.hpp"
 #include "strategy/zerosim/optimizer_phase.hpp"
@@ -107,10 +108,8 @@ private:
 }  // namespace
 
 schedule::Schedule plan_zerosim(const Scenario& scenario) {
-    schedule::Schedule schedule;
-    schedule.ranks = scenario.ranks;
+    schedule::Schedule schedule = empty_schedule(scenario);
     const auto parameters = model::parameters(scenario.model);
-    for (const auto& parameter : parameters) schedule.parameters.push_back(parameter.name);
     schedule.axes.push_back({schedule.names.intern("data"), scenario.ranks, 1});
     schedule.layouts = flat_units(parameters, scenario, schedule.names);
 
