@@ -107,6 +107,9 @@ void add_totals(RunReport& report, const Facts& facts) {
     if (facts.peak_flops <= 0) return;
     report.model_flops_utilization = report.tokens_per_second_per_device * facts.flops_per_token / facts.peak_flops;
     report.hardware_flops_utilization = report.hardware_flops / report.time.step / facts.peak_flops;
+    report.peak_flops = facts.peak_flops;
+    report.peak_dtype = facts.peak_dtype;
+    if (facts.peak_16_bit_flops > 0) report.utilization_of_16_bit_peak = report.model_flops_utilization * facts.peak_flops / facts.peak_16_bit_flops;
 }
 
 }  // namespace

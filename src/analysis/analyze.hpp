@@ -20,7 +20,9 @@ struct Facts {
     std::int64_t parameters = 0, trainable_parameters = 0;
     double flops_per_token = 0;                                  // model::flops_per_token
     std::int64_t tokens_per_step_per_rank = 0;                   // micro-batch * sequence * accumulation
-    double peak_flops = 0;                                       // of one device in the compute dtype
+    double peak_flops = 0;                                       // of one device, in the dtype of the linear layers' products
+    double peak_16_bit_flops = 0;                                // where that dtype has 8 bits, else 0
+    std::string peak_dtype;
     double untraced_step_seconds = 0;                            // the median step of a run whose trace was turned off
     MemoryFacts memory;                                          // of rank 0, and of every rank that is not in rank_memory
     std::map<std::int64_t, MemoryFacts> rank_memory;             // by the first rank of a role

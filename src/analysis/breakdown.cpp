@@ -73,18 +73,20 @@ IdleTime sum_of(const StepTimes& step, std::span<const Wait> waits) {
     return idle;
 }
 
-bool on_host(const schedule::Program& program, TensorId id) {
-    return id.valid() && program.storage(program.tensor(id).storage).space != schedule::Space::device;
+schedule::Space space_of(const schedule::Program& program, TensorId id) {
+    return id.valid() ? program.storage(program.tensor(id).storage).space : schedule::Space::device;
 }
 
 std::size_t copy_class(const schedule::Program& program, const schedule::Op& op) {
     const auto operands = program.operands_of(op);
-    bool cast = false;
+    std::size_t kind = kCopyClass;
     for (std::size_t i = 0; i + 1 < operands.size(); i += 2) {
-        if (on_host(program, operands[i]) != on_host(program, operands[i + 1])) return kTransferClass;
-        if (operands[i].valid() && operands[i + 1].valid()) cast |= program.tensor(operands[i]).dtype != program.tensor(operands[i + 1]).dtype;
+        const schedule::Space from = space_of(program, operands[i]), to = space_of(program, operands[i + 1]);
+        if (from == schedule::Space::nvme || to == schedule::Space::nvme) return kDriveClass;
+        if (from != schedule::Space::device || to != schedule::Space::device) return kTransferClass;
+        if (operands[i].valid() && operands[i + 1].valid() && program.tensor(operands[i]).dtype != program.tensor(operands[i + 1]).dtype) kind = kCastClass;
     }
-    return cast ? kCastClass : kCopyClass;
+    return kind;
 }
 
 }  // namespace
@@ -95,6 +97,7 @@ std::string_view work_class_name(std::size_t work_class) {
         case kCopyClass: return "copies";
         case kFillClass: return "fills";
         case kTransferClass: return "transfers";
+        case kDriveClass: return "NVMe transfers";
         case kHostComputeClass: return "host compute";
         default: return kernel::name(static_cast<kernel::KernelClass>(work_class));
     }

@@ -13,10 +13,10 @@
 
 namespace zerosim::analysis {
 
-/// kernel::KernelClass, then what moves bytes: casts change the dtype, transfers cross between device and host (the input does).
+/// kernel::KernelClass, then what moves bytes: casts change the dtype, transfers have host memory on a side (the input's do), or a drive.
 inline constexpr std::size_t kKernelClasses = static_cast<std::size_t>(kernel::KernelClass::scalar) + 1;
 inline constexpr std::size_t kCastClass = kKernelClasses, kCopyClass = kCastClass + 1, kFillClass = kCopyClass + 1,
-                             kTransferClass = kFillClass + 1, kHostComputeClass = kTransferClass + 1, kWorkClasses = kHostComputeClass + 1;
+                             kTransferClass = kFillClass + 1, kDriveClass = kTransferClass + 1, kHostComputeClass = kDriveClass + 1, kWorkClasses = kHostComputeClass + 1;
 [[nodiscard]] std::string_view work_class_name(std::size_t work_class);
 /// The class of an op that keeps a stream busy; kWorkClasses for collectives and host bookkeeping.
 [[nodiscard]] std::size_t work_class(const schedule::Program& program, const schedule::Op& op);

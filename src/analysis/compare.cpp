@@ -41,6 +41,8 @@ void add_memory(Rows& rows) {
         rows.add("memory at peak", name(static_cast<schedule::Role>(role)), Quantity::bytes,
                  [=](const RunReport& r) { return r.memory.at_peak_by_role[role]; });
     rows.add("memory at peak", "total", Quantity::bytes, [](const RunReport& r) { return r.memory.peak_allocated; });
+    rows.add("memory of the device", "context", Quantity::bytes, [](const RunReport& r) { return r.memory.context; });
+    rows.add("memory of the device", "communicators", Quantity::bytes, [](const RunReport& r) { return r.memory.communicator; });
 }
 
 std::string label(const CollectiveReport& row) { return row.kind + ' ' + row.axis + ' ' + row.phase; }

@@ -99,4 +99,14 @@ void use_handed_out(MemoryReport& report, const HandedOut& measured) {
     settle(report);
 }
 
+void use_driver(MemoryReport& report, DriverReport driver, std::int64_t total) {
+    driver.predicted_context = report.context;
+    driver.predicted_communicator = report.communicator;
+    report.context = driver.context + driver.libraries + driver.other;
+    report.communicator = driver.communicators;
+    if (total > 0) report.device_total = total;
+    report.driver = driver;
+    settle(report);
+}
+
 }  // namespace zerosim::analysis

@@ -40,6 +40,8 @@ struct HandedOut {
     std::int64_t compared_ops = 0;         // 0 = the trace holds no bytes
 };
 [[nodiscard]] HandedOut handed_out(const schedule::Schedule& schedule, const trace::RankTrace& rank);
+/// Puts the driver's figures of a run in the place of the cluster's context and communicators; `total`: of the device (-1: not told).
+void use_driver(MemoryReport& report, DriverReport driver, std::int64_t total);
 /// Puts measured bytes in the place of the schedule's.
 void use_handed_out(MemoryReport& report, const HandedOut& measured);
 

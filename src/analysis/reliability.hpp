@@ -12,10 +12,11 @@ namespace zerosim::analysis {
 /// Bytes of one checkpoint: every parameter, master weight and moment once, in the dtypes in which the schedule keeps them.
 [[nodiscard]] std::int64_t checkpoint_bytes(const schedule::Schedule& schedule, std::int64_t parameters, std::int64_t trainable_parameters);
 
-/// The interval between checkpoints of `checkpoint` seconds that loses least (Daly 2006, equation 37; Young 1974 to first order).
+/// The interval between checkpoints of `checkpoint` seconds that loses least (Daly 2006, doi:10.1016/j.future.2004.11.016; its figures 3 to 5 are a
+/// test; Young 1974 to first order).
 [[nodiscard]] double optimal_interval(double mtbf, double checkpoint);
 
-/// Share of the time in which work is done that is kept (Daly 2006, equation 20): failures are exponential, hit computation, checkpoints
+/// Share of the time in which work is done that is kept (Daly 2006): failures are exponential, hit computation, checkpoints
 /// and restarts alike, and throw the job back to the last checkpoint.
 [[nodiscard]] double kept_share(double mtbf, double checkpoint, double interval, double restart);
 

@@ -42,8 +42,8 @@ void add_op(ClassSum& sum, const schedule::Program& program, const schedule::Op&
     sum.memory += memory;
 }
 
-/// Between device and host another roof stands; the host's own work has none here.
-bool has_roof(std::size_t kind) { return kind < kWorkClasses && kind != kTransferClass && kind != kHostComputeClass; }
+/// Between device, host and drives another roof stands; the host's own work has none here.
+bool has_roof(std::size_t kind) { return kind < kWorkClasses && kind != kTransferClass && kind != kDriveClass && kind != kHostComputeClass; }
 
 }  // namespace
 

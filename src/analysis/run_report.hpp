@@ -4,6 +4,7 @@
 #pragma once
 
 #include "analysis/allocator_report.hpp"
+#include "analysis/device_report.hpp"
 #include "analysis/explanation.hpp"
 #include "analysis/inference_report.hpp"
 #include "analysis/job_report.hpp"
@@ -30,6 +31,7 @@ struct MemoryReport {
     bool fits = true;
     std::int64_t host_peak = 0, host_pinned = 0;
     std::optional<AllocatorReport> allocator;                    // systems whose memory PyTorch manages
+    std::optional<DriverReport> driver;                          // a run on a GPU: context and communicator are then measured too
 };
 
 /// Seconds of one step of one rank: medians over the steps after the first.
@@ -92,6 +94,8 @@ struct RunReport {
     double tokens_per_second_per_device = 0, model_flops_utilization = 0;
     double model_flops = 0, hardware_flops = 0;                  // of one rank and step: asked for; done by the kernels, recomputation included
     double hardware_flops_utilization = 0;
+    double peak_flops = 0, utilization_of_16_bit_peak = 0;       // of one device: what the two are of; MFU of the 16-bit peak where that is another
+    std::string peak_dtype;                                      // in which most products run
     std::vector<StepPart> step_parts;                            // add up to time.step
     std::vector<RooflineRow> roofline;
     std::optional<CriticalPath> critical_path;
@@ -101,6 +105,7 @@ struct RunReport {
     std::vector<RankReport> ranks;
     std::optional<ZeroFormula> formula;
     std::optional<PredictionReport> prediction;
+    std::optional<TransportReport> transport;                    // GPUs of several ranks
     std::optional<VariationReport> variation;                    // variation.*
     std::optional<ReliabilityReport> reliability;                // of a simulated job
     std::optional<InferenceReport> inference;                    // mode inference

@@ -24,12 +24,24 @@ ErrorClass class_of(const schedule::Schedule& schedule, const cluster::Cluster& 
     return spans_nodes(schedule, cluster, part.name) ? ErrorClass::network : ErrorClass::within_node;
 }
 
+/// Drives and the host's optimizer: no measured step of the residuals has them.
+bool unmeasured(const StepPart& part) { return part.name.starts_with("NVMe") || (part.group == "host" && part.name == "compute"); }
+
+/// Of the step: what is less moves the bounds less than a step's residual does.
+constexpr double kNegligible = 0.05;
+
 }  // namespace
 
-StepInterval step_interval(const schedule::Schedule& schedule, const cluster::Cluster& cluster, std::span<const StepPart> parts,
+std::optional<StepInterval> step_interval(const schedule::Schedule& schedule, const cluster::Cluster& cluster, std::span<const StepPart> parts,
                            const cluster::Residuals& residuals) {
     std::array<double, 4> seconds{};
-    for (const StepPart& part : parts) seconds[static_cast<std::size_t>(class_of(schedule, cluster, part))] += part.seconds;
+    double all = 0, without_residual = 0;
+    for (const StepPart& part : parts) {
+        seconds[static_cast<std::size_t>(class_of(schedule, cluster, part))] += part.seconds;
+        all += part.seconds;
+        if (unmeasured(part)) without_residual += part.seconds;
+    }
+    if (without_residual > kNegligible * all) return std::nullopt;
     const std::array<const cluster::Residual*, 4> by_class{&residuals.compute, &residuals.within_node, &residuals.network, &residuals.host};
     double middle = 0, below = 0, above = 0;
     for (std::size_t i = 0; i < seconds.size(); ++i) {
@@ -38,7 +50,7 @@ StepInterval step_interval(const schedule::Schedule& schedule, const cluster::Cl
         below += std::pow(seconds[i] * (residual.median - residual.low), 2);
         above += std::pow(seconds[i] * (residual.high - residual.median), 2);
     }
-    return {std::max(0.0, middle - std::sqrt(below)), middle + std::sqrt(above), residuals.coverage};
+    return StepInterval{std::max(0.0, middle - std::sqrt(below)), middle + std::sqrt(above), residuals.coverage};
 }
 
 }  // namespace zerosim::analysis

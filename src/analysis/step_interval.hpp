@@ -8,12 +8,13 @@
 #include "cluster/residuals.hpp"
 #include "schedule/schedule.hpp"
 
+#include <optional>
 #include <span>
 
 namespace zerosim::analysis {
 
 /// Each part moves by its class's median; the distances to the quantiles add up as squares. Only exposed communication counts.
-[[nodiscard]] StepInterval step_interval(const schedule::Schedule& schedule, const cluster::Cluster& cluster, std::span<const StepPart> parts,
+[[nodiscard]] std::optional<StepInterval> step_interval(const schedule::Schedule& schedule, const cluster::Cluster& cluster, std::span<const StepPart> parts,
                                          const cluster::Residuals& residuals);
 
 }  // namespace zerosim::analysis

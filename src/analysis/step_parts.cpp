@@ -48,8 +48,7 @@ std::string collective_name(const schedule::Schedule& schedule, const schedule::
 
 std::string copy_name(const schedule::Program& program, const schedule::Op& op) {
     const std::size_t kind = work_class(program, op);
-    for (const TensorId id : program.operands_of(op))
-        if (id.valid() && program.storage(program.tensor(id).storage).space == schedule::Space::nvme) return "NVMe copies";
+    if (kind == kDriveClass) return "NVMe copies";
     if (kind == kTransferClass) return "PCIe copies";
     if (kind == kCastClass || kind == kCopyClass || kind == kFillClass) return "device copies";
     return std::string(kind < kWorkClasses ? work_class_name(kind) : schedule::name(op.kind));

@@ -51,6 +51,7 @@ struct SensitivityRow {
     std::string resource;          // "network bandwidth"
     double improvement = 0.1;
     double step = 0, change = 0;   // seconds; change = step / asked step - 1
+    std::int64_t other_algorithms = 0; // collectives for which the library would choose another algorithm or protocol
 };
 
 /// Where the measured step is expected to lie, from the residuals of the calibration.

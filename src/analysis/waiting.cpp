@@ -46,10 +46,13 @@ void WaitFinder::collect_before(Interval gap, OpId next) {
     while (!stack_.empty()) {
         const OpId op{stack_.back()};
         stack_.pop_back();
-        if (!bookkeeping(step_.program->op(op).kind)) {
-            const trace::OpTime* time = step_.find(op);
+        const schedule::OpKind kind = step_.program->op(op).kind;
+        const trace::OpTime* time = step_.find(op);
+        if (!bookkeeping(kind)) {
             if (time == nullptr || time->end <= gap.begin) continue;
             add(*time, gap);
+        } else if (kind == schedule::OpKind::host_wait && time != nullptr && time->end <= gap.begin) {
+            continue; // so had all that it waited for, host waits before it included: a step has thousands
         }
         push_predecessors(op.index());
     }

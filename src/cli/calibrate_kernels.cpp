@@ -1,90 +1,12 @@
-#include "cli/calibrate_kernels.hpp"
-
-#include "cli/collective_benchmark.hpp"
-#include "device/host_kernels/copy.hpp"
-#include "device/host_kernels/host_kernels.hpp"
-#include "device/workers.hpp"
-#include "kernel/work.hpp"
+#include "cli/kernel_bench.hpp"
 
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cstdlib>
-#include <functional>
+#include <unistd.h>
 
 namespace zerosim::cli {
-namespace {
 
-using device::TensorView;
-using kernel::Attributes;
-using kernel::Kernel;
-
-/// Operands of one kernel call, allocated and filled with small numbers.
-class Operands {
-public:
-    void add(std::int64_t rows, std::int64_t columns, DType type) {
-        auto& buffer = buffers_.emplace_back(static_cast<std::size_t>(rows * columns * size_of(type)));
-        TensorView view{buffer.data(), rows, columns, columns, type};
-        if (type != DType::int32) device::host::fill(nullptr, view, 0.5);
-        views_.push_back(view);
-    }
-    void absent() { views_.push_back({}); }
-    [[nodiscard]] std::span<const TensorView> views() const { return views_; }
-
-private:
-    std::vector<std::vector<std::byte>> buffers_;
-    std::vector<TensorView> views_;
-};
-
-/// Times work on all ranks at once.
-class Bench {
-public:
-    Bench(TeamRank& rank, int threads, int repeats) : rank_(rank), workers_(threads), threads_(threads), repeats_(repeats) {}
-
-    void time(Resource resource, std::string what, double work, const std::function<void()>& once) {
-        using Clock = std::chrono::steady_clock;
-        constexpr double kLongEnough = 1e-3; // of one sample: three orders above the clock's own cost and a barrier's skew
-        const auto seconds_of = [&](int calls) {
-            rank_.barrier();
-            const auto begin = Clock::now();
-            for (int i = 0; i < calls; ++i) once();
-            return std::chrono::duration<double>(Clock::now() - begin).count() / calls;
-        };
-        (void)seconds_of(1);
-        const std::vector<double> first = rank_.gather({seconds_of(1)}); // the same count on every rank
-        const double typical = *std::max_element(first.begin(), first.end());
-        const int calls = std::clamp(static_cast<int>(kLongEnough / std::max(typical, 1e-9)), 1, 100'000);
-        std::vector<double> mine;
-        for (int i = 0; i < repeats_; ++i) mine.push_back(seconds_of(calls));
-        const std::vector<double> all = rank_.gather(mine);
-        samples.push_back({resource, std::move(what), work, 0, percentile(all, 0.5), percentile(all, 0.1), percentile(all, 0.9)});
-    }
-
-    void time_kernel(Resource resource, std::string what, Kernel kernel, const Attributes& attributes, const Operands& operands,
-                     double work) {
-        const device::KernelCall call{kernel, attributes, operands.views(), {}, {0, 1, 0, &workers_}};
-        time(resource, std::move(what), work, [&] { device::host::run_kernel(call); });
-    }
-
-    void workspace(Operands& operands, Kernel kernel, const Attributes& attributes, DType type) const {
-        const std::int64_t bytes = kernel::workspace_bytes(kernel, attributes, type, kernel::Library::host, threads_);
-        if (bytes > 0)
-            operands.add(1, bytes / 4, DType::fp32);
-        else
-            operands.absent();
-    }
-
-    device::Workers& workers() { return workers_; }
-    std::vector<KernelSample> samples;
-
-private:
-    TeamRank& rank_;
-    device::Workers workers_;
-    int threads_, repeats_;
-};
-
-void time_linear(Bench& bench, std::int64_t tokens, std::int64_t in, std::int64_t out, DType type) {
+void time_linear(Bench& bench, Resource resource, std::int64_t tokens, std::int64_t in, std::int64_t out, DType type) {
     Attributes attributes;
     attributes.tokens = tokens;
     attributes.in = in;
@@ -95,34 +17,33 @@ void time_linear(Bench& bench, std::int64_t tokens, std::int64_t in, std::int64_
     operands.absent();
     bench.workspace(operands, Kernel::linear_forward, attributes, type);
     operands.add(tokens, out, type);
-    const Resource resource = type == DType::fp32   ? Resource::gemm_fp32
-                              : type == DType::bf16 ? Resource::gemm_bf16
-                                                    : Resource::gemm_fp16;
     bench.time_kernel(resource, fmt::format("linear {} x {} x {} {}", tokens, in, out, name(type)), Kernel::linear_forward,
-                      attributes, operands, kernel::work(Kernel::linear_forward, attributes, type).matrix_flops);
+                      attributes, operands, kernel::work(Kernel::linear_forward, attributes, type).matrix_flops, type);
 }
 
-void time_attention(Bench& bench, bool backward) {
+void time_attention(Bench& bench, Resource resource, const AttentionCase& what, bool backward, DType type) {
     Attributes attributes;
-    attributes.batch = 1;
-    attributes.sequence = 512;
-    attributes.tokens = 512;
-    attributes.heads = attributes.kv_heads = 12;
-    attributes.head_dim = 64;
-    const std::int64_t width = 12 * 64;
+    attributes.batch = what.batch;
+    attributes.sequence = what.sequence;
+    attributes.tokens = std::int64_t{what.batch} * what.sequence;
+    attributes.heads = attributes.kv_heads = what.heads;
+    attributes.head_dim = what.head_dim;
+    const std::int64_t tokens = attributes.tokens, width = std::int64_t{what.heads} * what.head_dim;
     const Kernel kernel = backward ? Kernel::attention_backward : Kernel::attention_forward;
-    const kernel::Work work = kernel::work(kernel, attributes, DType::fp32);
+    const kernel::Work work = kernel::work(kernel, attributes, type);
     Operands operands;
-    for (int i = 0; i < (backward ? 5 : 3); ++i) operands.add(512, width, DType::fp32); // d_out, q, k, v, out | q, k, v
-    if (backward) operands.add(512, 12, DType::fp32);                                   // log_sum_exp
-    bench.workspace(operands, kernel, attributes, DType::fp32);
-    for (int i = 0; i < (backward ? 3 : 1); ++i) operands.add(512, width, DType::fp32); // d_q, d_k, d_v | out
-    if (!backward) operands.add(512, 12, DType::fp32);
-    bench.time_kernel(Resource::attention,
-                      fmt::format("attention {}, 512 tokens, 12 heads of 64", backward ? "backward" : "forward"), kernel,
-                      attributes, operands, work.matrix_flops);
+    for (int i = 0; i < (backward ? 5 : 3); ++i) operands.add(tokens, width, type); // d_out, q, k, v, out | q, k, v
+    if (backward) operands.add(tokens, what.heads, DType::fp32);                    // log_sum_exp
+    bench.workspace(operands, kernel, attributes, type);
+    for (int i = 0; i < (backward ? 3 : 1); ++i) operands.add(tokens, width, type); // d_q, d_k, d_v | out
+    if (!backward) operands.add(tokens, what.heads, DType::fp32);
+    const std::string name = fmt::format("attention {}, {} tokens, {} heads of {}{}", backward ? "backward" : "forward", tokens, what.heads,
+                                         what.head_dim, type == DType::fp32 ? "" : " bf16");
+    bench.time_kernel(resource, name, kernel, attributes, operands, work.matrix_flops, type);
     bench.samples.back().vector_work = work.flops - work.matrix_flops;
 }
+
+namespace {
 
 /// Kernels that are neither GEMM nor pure traffic, on tensors that fit in a second-level cache.
 void time_vector(Bench& bench) {
@@ -170,6 +91,19 @@ void time_memory(Bench& bench) {
     bench.time_kernel(Resource::memory, "sum of two tensors of 32 MiB", Kernel::add, attributes, operands, 3 * bytes);
 }
 
+/// A residual's sum within a core's own cache.
+void time_cached(Bench& bench) {
+    const std::int64_t columns = second_level_cache() / (2 * 3 * 4 * 64); // three tensors of 64 rows in half of it
+    if (columns < 1) return;
+    Operands operands;
+    for (int i = 0; i < 3; ++i) operands.add(64, columns, DType::fp32);
+    Attributes attributes;
+    attributes.tokens = 64;
+    attributes.out = columns;
+    bench.time_kernel(Resource::cached_memory, fmt::format("sum of two tensors of {} KiB", 64 * columns * 4 / 1024), Kernel::add, attributes, operands,
+                      3.0 * 4.0 * 64.0 * static_cast<double>(columns));
+}
+
 void time_overhead(Bench& bench) {
     Operands operands;
     for (int i = 0; i < 3; ++i) operands.add(1, 16, DType::fp32);
@@ -181,16 +115,24 @@ void time_overhead(Bench& bench) {
 
 } // namespace
 
+std::int64_t second_level_cache() {
+    const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); // 0 or -1: unknown
+    return bytes > 0 ? bytes : 0;
+}
+
 std::vector<KernelSample> measure_kernels(TeamRank& rank, int threads, int repeats) {
     // Shapes of GPT-2 124M's and gpt-mini's layers (configs/models): attention output, feed-forward up and down, a small model's.
     constexpr std::int64_t shapes[][3] = {{1024, 768, 768}, {512, 768, 3072}, {512, 3072, 768}, {512, 192, 768}};
     Bench bench(rank, threads, repeats);
-    for (const auto& [tokens, in, out] : shapes) time_linear(bench, tokens, in, out, DType::fp32);
-    for (const DType type : {DType::bf16, DType::fp16}) time_linear(bench, 512, 768, 768, type);
-    for (const bool backward : {false, true}) time_attention(bench, backward);
+    for (const auto& [tokens, in, out] : shapes) time_linear(bench, Resource::gemm_fp32, tokens, in, out, DType::fp32);
+    time_linear(bench, Resource::gemm_bf16, 512, 768, 768, DType::bf16);
+    time_linear(bench, Resource::gemm_fp16, 512, 768, 768, DType::fp16);
+    for (const bool backward : {false, true}) time_attention(bench, Resource::attention, {1, 512, 12, 64}, backward, DType::fp32);
     time_vector(bench);
     time_memory(bench);
+    time_cached(bench);
     time_overhead(bench);
+    time_paces(bench);
     return std::move(bench.samples);
 }
 

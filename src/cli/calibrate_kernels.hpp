@@ -4,15 +4,17 @@
 #pragma once
 
 #include "cli/rank_team.hpp"
+#include "cost/host_kernel_cost.hpp"
 #include "kernel/kernel.hpp"
 
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace zerosim::cli {
 
 /// What a measurement says about the machine.
-enum class Resource : std::uint8_t { gemm_fp32, gemm_bf16, gemm_fp16, attention, vector, memory, overhead };
+enum class Resource : std::uint8_t { gemm_fp32, gemm_bf16, gemm_fp16, attention, vector, memory, cached_memory, overhead, pace };
 
 struct KernelSample {
     Resource resource{};
@@ -21,7 +23,12 @@ struct KernelSample {
     double vector_work = 0;                   // attention: FLOPs of its softmax, beside those of its products
     double seconds = 0;                       // median over ranks and repeats
     double low_seconds = 0, high_seconds = 0; // 10th and 90th percentile
+    std::optional<cost::HostWork> host{};     // by shape, where the kernel has a pace
+    DType type = DType::fp32;
 };
+
+/// Of the core that asks; 0 = unknown.
+[[nodiscard]] std::int64_t second_level_cache();
 
 /// Called on every rank at once; the result is the same on all. `threads` of a rank.
 [[nodiscard]] std::vector<KernelSample> measure_kernels(TeamRank& rank, int threads, int repeats);

@@ -1,4 +1,5 @@
 #include "cli/calibrate_fit.hpp"
+#include "cli/two_costs.hpp"
 #include "cost/cost.hpp"
 
 #include <algorithm>
@@ -134,7 +135,7 @@ double misfit(const std::vector<Row>& rows, const Unknowns& unknowns) {
 std::vector<Row> rows_of(const Cluster& cluster, const std::vector<CollectiveSample>& samples, int ranks) {
     std::vector<Row> rows;
     for (const CollectiveSample& sample : samples)
-        if (sample.seconds > 0) rows.push_back(row_of(cluster, sample, ranks));
+        if (sample.seconds > 0 && !sample.cold && size_of(sample.type) == 4) rows.push_back(row_of(cluster, sample, ranks));
     return rows;
 }
 
@@ -163,6 +164,47 @@ std::vector<Row> best_protocol(Cluster& cluster, const std::vector<CollectiveSam
     return best;
 }
 
+/// Latency and rate with which cold buffers move: the other costs are those of warm ones. The model is linear in both.
+void fit_cold(Cluster& cluster, const std::vector<CollectiveSample>& samples, int ranks) {
+    cluster.transport.cold_latency_seconds = cluster.transport.cold_bytes_per_second = 0;
+    constexpr double kLatency = 1e-6, kByte = 1e-9;
+    const double link = cluster.intra_node.latency_seconds;
+    TwoCosts costs;
+    for (const CollectiveSample& sample : samples) {
+        if (!sample.cold || sample.seconds <= 0 || size_of(sample.type) != 4) continue;
+        const auto seconds = [&](double latency, double byte) {
+            Cluster tried = cluster;
+            tried.intra_node = {latency, rate(byte), 1.0};
+            return cost::collective_seconds(sample.kind, sample.bytes, ranks, 1, tried, ranks);
+        };
+        const double rest = seconds(0, 0), measured = undisturbed_seconds(sample);
+        costs.add((seconds(kLatency, 0) - rest) / kLatency, (seconds(0, kByte) - rest) / kByte, measured - rest, measured);
+    }
+    const auto [latency, byte] = costs.solve();
+    if (!(byte > 0)) return;
+    cluster.transport.cold_latency_seconds = std::max(0.0, latency - link);
+    cluster.transport.cold_bytes_per_second = std::min(rate(byte), cluster.intra_node.bytes_per_second);
+}
+
+/// What sums of 2-byte floats cost, beside what moving the bytes does.
+void fit_narrow_sums(Cluster& cluster, const std::vector<CollectiveSample>& samples, int ranks) {
+    constexpr double kByte = 1e-9;
+    TwoCosts costs;
+    for (const CollectiveSample& sample : samples) {
+        if (size_of(sample.type) != 2 || sample.seconds <= 0) continue;
+        const auto seconds = [&](double byte) {
+            Cluster tried = cluster;
+            tried.transport.narrow_reduction_bytes_per_second = rate(byte);
+            const auto model = sample.cold ? cost::step_collective_seconds : cost::collective_seconds;
+            return model(sample.kind, sample.bytes, ranks, 1, tried, ranks, sample.type);
+        };
+        const double measured = undisturbed_seconds(sample);
+        costs.add((seconds(kByte) - seconds(0)) / kByte, 0, measured - seconds(0), measured);
+    }
+    const double byte = costs.solve().first;
+    cluster.transport.narrow_reduction_bytes_per_second = byte > 0 ? rate(byte) : 0.0;
+}
+
 std::array<LinkFit::Range, kUnknowns> jackknife(const std::vector<Row>& rows, const Unknowns& whole) {
     std::array<LinkFit::Range, kUnknowns> ranges;
     for (std::size_t i = 0; i < kUnknowns; ++i) ranges[i] = {whole[i], whole[i]};
@@ -183,6 +225,8 @@ LinkFit fit_collectives(Cluster& cluster, const std::vector<CollectiveSample>& s
     const std::vector<Row> rows = best_protocol(cluster, samples, ranks, cache_bytes);
     const Unknowns fitted = fit_ratios(rows);
     cluster = with(cluster, fitted);
+    fit_cold(cluster, samples, ranks);
+    fit_narrow_sums(cluster, samples, ranks);
     const auto ranges = jackknife(rows, fitted);
     LinkFit fit{ranges[0], ranges[1], ranges[2], ranges[3], ranges[4]};
     std::vector<double> errors;
@@ -193,7 +237,8 @@ LinkFit fit_collectives(Cluster& cluster, const std::vector<CollectiveSample>& s
 }
 
 double predicted_ratio(const Cluster& cluster, const CollectiveSample& sample, int ranks) {
-    return cost::collective_seconds(sample.kind, sample.bytes, ranks, 1, cluster, ranks) / sample.seconds;
+    const auto seconds = sample.cold ? cost::step_collective_seconds : cost::collective_seconds;
+    return seconds(sample.kind, sample.bytes, ranks, 1, cluster, ranks, sample.type) / sample.seconds;
 }
 
 } // namespace zerosim::cli

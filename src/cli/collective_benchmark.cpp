@@ -1,85 +1,16 @@
 #include "cli/collective_benchmark.hpp"
 
-#include "base/error.hpp"
+#include "device/pool_memory.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 
 namespace zerosim::cli {
 namespace {
 
-/// Small integers: exact in every type, and so are their sums in fp32. Differs by rank and by place.
-double pattern(std::int64_t rank, std::int64_t index) { return static_cast<double>((rank * 7 + index) % 13); }
-
-void store(DType type, std::byte* buffer, std::int64_t index, double value) {
-    const auto put = [&](auto bits) { std::memcpy(buffer + index * static_cast<std::int64_t>(sizeof bits), &bits, sizeof bits); };
-    switch (type) {
-        case DType::fp32: return put(static_cast<float>(value));
-        case DType::fp64: return put(value);
-        case DType::bf16: return put(float_to_bf16(static_cast<float>(value)));
-        case DType::fp16: return put(float_to_fp16(static_cast<float>(value)));
-        default: throw BugError("collectives are measured on floating-point types");
-    }
-}
-
-/// Buffers and call of one rank.
-struct Exercise {
-    Exercise(const CollectiveCase& what, const TeamRank& rank)
-        : kind(what.kind),
-          type(what.type),
-          rank_index(rank.rank()),
-          ranks(rank.size()),
-          count(call_count(kind, type, what.bytes, ranks)) {
-        const bool reduces = kind == CollectiveKind::all_reduce || kind == CollectiveKind::reduce_scatter;
-        sent = kind == CollectiveKind::reduce_scatter || kind == CollectiveKind::all_to_all ? count * ranks : count;
-        received = kind == CollectiveKind::all_gather || kind == CollectiveKind::all_to_all ? count * ranks : count;
-        send.resize(static_cast<std::size_t>(sent * size_of(type)));
-        receive.resize(static_cast<std::size_t>(received * size_of(type)));
-        scratch.resize(static_cast<std::size_t>(comm::scratch_bytes(kind, count, type, ranks)));
-        for (std::int64_t i = 0; i < sent; ++i) store(type, send.data(), i, pattern(rank_index, i));
-        call = {kind, reduces ? Reduction::sum : Reduction::none, type, count, 0, send.data(), receive.data(), scratch.data()};
-    }
-
-    /// What element `index` of the receive buffer must be.
-    double expected(std::int64_t index) const {
-        double sum = 0;
-        switch (kind) {
-            case CollectiveKind::all_gather: return pattern(index / count, index % count);
-            case CollectiveKind::all_to_all: return pattern(index / count, rank_index * count + index % count);
-            case CollectiveKind::broadcast: return pattern(0, index);
-            case CollectiveKind::all_reduce:
-                for (int r = 0; r < ranks; ++r) sum += pattern(r, index);
-                return sum;
-            case CollectiveKind::reduce_scatter:
-                for (int r = 0; r < ranks; ++r) sum += pattern(r, rank_index * count + index);
-                return sum;
-        }
-        return 0;
-    }
-
-    std::int64_t wrong() const {
-        if (kind == CollectiveKind::broadcast && rank_index == 0) return 0; // the root's receive buffer is not written
-        std::int64_t differing = 0;
-        std::byte must[8];
-        const std::int64_t size = size_of(type);
-        for (std::int64_t i = 0; i < received; ++i) {
-            store(type, must, 0, expected(i));
-            differing += std::memcmp(must, receive.data() + i * size, static_cast<std::size_t>(size)) != 0;
-        }
-        return differing;
-    }
-
-    CollectiveKind kind;
-    DType type;
-    int rank_index, ranks;
-    std::int64_t count, sent = 0, received = 0;
-    std::vector<std::byte> send, receive, scratch;
-    comm::CollectiveCall call;
-};
-
-double seconds_of_one(TeamRank& rank, const comm::CollectiveCall& call) {
+double seconds_of_one(TeamRank& rank, const comm::CollectiveCall& call, std::vector<std::uint64_t>& other) {
+    for (std::uint64_t& word : other) ++word;
     rank.barrier();
     const auto begin = std::chrono::steady_clock::now();
     rank.run(call);
@@ -101,27 +32,49 @@ std::int64_t call_count(CollectiveKind kind, DType type, std::int64_t bytes, std
     return bytes / comm::message_bytes(kind, 1, type, ranks);
 }
 
-CollectiveSample measure_collective(TeamRank& rank, const CollectiveCase& what) {
-    constexpr int kWarmUps = 3; // page faults, and the communicator's own buffers
-    Exercise exercise(what, rank);
-    std::vector<double> mine;
-    for (int i = 0; i < kWarmUps; ++i) (void)seconds_of_one(rank, exercise.call);
-    std::fill(exercise.receive.begin(), exercise.receive.end(), std::byte{0xff});
-    for (int i = 0; i < what.repeats; ++i) mine.push_back(seconds_of_one(rank, exercise.call));
+CollectiveSample sample_of(const CollectiveExercise& exercise, std::vector<double> seconds, std::int64_t wrong) {
+    CollectiveSample sample;
+    sample.kind = exercise.kind;
+    sample.type = exercise.type;
+    sample.bytes = comm::message_bytes(exercise.kind, exercise.count, exercise.type, exercise.ranks);
+    sample.count = exercise.count;
+    sample.seconds = percentile(seconds, 0.5);
+    sample.low_seconds = percentile(seconds, 0.1);
+    sample.high_seconds = percentile(seconds, 0.9);
+    sample.wrong = wrong;
+    return sample;
+}
 
+std::vector<double> slowest_of_ranks(TeamRank& rank, const std::vector<double>& mine) {
     const std::vector<double> all = rank.gather(mine);
     std::vector<double> slowest(mine.size(), 0.0);
     for (std::size_t i = 0; i < all.size(); ++i) slowest[i % mine.size()] = std::max(slowest[i % mine.size()], all[i]);
-    double wrong = 0;
-    for (const double of_rank : rank.gather({static_cast<double>(exercise.wrong())})) wrong += of_rank;
+    return slowest;
+}
 
-    CollectiveSample sample{what.kind, what.type, comm::message_bytes(what.kind, exercise.count, what.type, rank.size()), 0, 0, 0,
-                            0,         0};
-    sample.count = sample.bytes / size_of(what.type);
-    sample.seconds = percentile(slowest, 0.5);
-    sample.low_seconds = percentile(slowest, 0.1);
-    sample.high_seconds = percentile(slowest, 0.9);
-    sample.wrong = static_cast<std::int64_t>(wrong);
+std::int64_t wrong_of_ranks(TeamRank& rank, std::int64_t mine) {
+    double wrong = 0;
+    for (const double of_rank : rank.gather({static_cast<double>(mine)})) wrong += of_rank;
+    return static_cast<std::int64_t>(wrong);
+}
+
+CollectiveSample measure_collective(TeamRank& rank, const CollectiveCase& what) {
+    constexpr int kWarmUps = 3; // page faults, and the communicator's own buffers
+    const CollectiveExercise exercise(what.kind, what.type, what.bytes, rank.rank(), rank.size());
+    device::CachingMemory memory("buffers"); // huge pages, as a run has
+    std::byte* const send = memory.allocate(exercise.sent_bytes(), -1);
+    std::byte* const receive = memory.allocate(exercise.received_bytes(), -1);
+    std::byte* const scratch = memory.allocate(comm::scratch_bytes(what.kind, exercise.count, what.type, rank.size()), -1);
+    std::ranges::copy(exercise.contents(), send);
+    const comm::CollectiveCall call = exercise.call(send, receive, scratch);
+    std::vector<std::uint64_t> other(static_cast<std::size_t>(what.walked_bytes) / sizeof(std::uint64_t));
+    std::vector<double> mine;
+    for (int i = 0; i < kWarmUps; ++i) (void)seconds_of_one(rank, call, other);
+    std::fill_n(receive, exercise.received_bytes(), std::byte{0xff});
+    for (int i = 0; i < what.repeats; ++i) mine.push_back(seconds_of_one(rank, call, other));
+    const std::vector<double> slowest = slowest_of_ranks(rank, mine);
+    CollectiveSample sample = sample_of(exercise, slowest, wrong_of_ranks(rank, exercise.wrong(receive, false)));
+    sample.cold = what.walked_bytes > 0;
     return sample;
 }
 

@@ -22,6 +22,8 @@ struct CollectiveRow {
     CollectiveSample sample;
     bool measured = true;
     std::optional<CollectivePrediction> predicted;
+    std::optional<CollectiveSample> in_place = std::nullopt;   // GPUs
+    double raw_seconds = 0;                     // GPUs: by the library's own call; 0 = not measured
 };
 
 [[nodiscard]] std::string collective_table(const std::vector<CollectiveRow>& rows, int ranks, const std::string& origin);

@@ -3,8 +3,15 @@
 #include "cli/application.hpp"
 #include "cli/commands.hpp"
 #include "cli/doctor_gpus.hpp"
+#include "cli/doctor_ranks.hpp"
+#include "cli/findings.hpp"
 #include "cli/machine.hpp"
+#include "cli/run_ranks.hpp"
+#include "cli/system_files.hpp"
+#include "comm/gpu_world.hpp"
+#include "comm/launcher.hpp"
 #include "config/cluster_file.hpp"
+#include "device/gpu.hpp"
 
 #ifdef ZEROSIM_HAS_MPI
 #include "cli/mpi_library.hpp"
@@ -13,16 +20,12 @@
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
+#include <exception>
+#include <optional>
 #include <utility>
 
 namespace zerosim::cli {
 namespace {
-
-/// What was found, and what is missing with a way to get it.
-struct Findings {
-    std::vector<std::pair<std::string, std::string>> facts;
-    std::vector<std::string> missing;
-};
 
 void examine_build(Findings& f) {
     f.facts.emplace_back("version", version_line());
@@ -36,9 +39,6 @@ void examine_build(Findings& f) {
     f.facts.emplace_back("MPI", "none");
     f.missing.emplace_back("MPI: ranks can only be threads (--ranks N); install libopenmpi-dev and openmpi-bin and build again");
 #endif
-    const GpuFindings gpus = examine_gpus();
-    f.facts.insert(f.facts.end(), gpus.facts.begin(), gpus.facts.end());
-    f.missing.insert(f.missing.end(), gpus.missing.begin(), gpus.missing.end());
     if (std::string_view(ZEROSIM_BLAS_NAME) == "reference")
         f.missing.emplace_back("BLAS: matrix products use slow loops; build with -DZEROSIM_BLAS=openblas");
 }
@@ -72,35 +72,110 @@ void examine_files(Findings& f, const config::SearchPaths& paths) {
     }
 }
 
+/// Against `--cluster`, where that is asked for; the machine's own measured cluster says nothing about its hardware.
+std::optional<cluster::Cluster> expected_cluster(const config::Values& values, const config::SearchPaths& paths) {
+    if (!values.given("cluster")) return std::nullopt;
+    return config::load_cluster(values.text("cluster"), paths);
+}
+
+void examine_gpus(Findings& f, const Hardware& machine, const config::Values& values, const Invocation& invocation) {
+    f.facts.emplace_back("CUDA", device::cuda_versions());
+    f.facts.emplace_back("NCCL", nccl_here());
+    std::string reason;
+    const int usable = device::count_gpus(&reason);
+    if (usable == 0 && machine.machine.gpus.empty()) f.facts.emplace_back("GPUs", "none");
+    if (usable == 0) f.missing.push_back(fmt::format("a GPU: {}; runs are on the CPU, clusters of GPUs can be simulated", reason));
+    f.add(gpu_findings(machine, expected_cluster(values, invocation.paths)));
+    if (usable > 0 && !comm::built_with_nccl()) f.missing.emplace_back("NCCL: one rank alone can use a GPU; build where NCCL is (NCCL_HOME)");
+    std::vector<std::pair<std::string, std::string>> switches;
+    for (const char* name : {"NCCL_P2P_DISABLE", "NCCL_P2P_LEVEL", "NCCL_SHM_DISABLE", "NCCL_IB_DISABLE", "NCCL_NET_DISABLE_INTRA", "NCCL_ALGO", "NCCL_PROTO", "NCCL_HOSTID"})
+        if (const auto found = invocation.environment.find(name); found != invocation.environment.end()) switches.emplace_back(*found);
+    f.add(switch_findings(switches));
+}
+
+/// Under a launcher: what every rank says of itself, on rank 0; nothing elsewhere.
+std::vector<RankFacts> examine_ranks(MpiJob& job, const SystemFiles& files, const Hardware& machine) {
+    RankFacts mine = own_rank_facts(gpu_place(job.rank(), job.size()), files);
+    // Rank 0 tells of its own machine in full.
+    if (job.rank() != 0 && mine.local_rank == 0) mine.warnings = gpu_findings(machine, std::nullopt).warnings;
+    std::vector<RankFacts> ranks;
+    for (const std::string& text : job.gather(to_text(mine)))
+        if (job.rank() == 0) ranks.push_back(rank_facts_from_text(text));
+    return ranks;
+}
+
+std::string lines_of(const char* title, const std::vector<std::string>& lines) {
+    if (lines.empty()) return {};
+    std::string text = fmt::format("\n{}\n", title);
+    for (const std::string& line : lines) text += "  " + line + "\n";
+    return text;
+}
+
 std::string text_of(const Findings& f) {
     std::string text;
     for (const auto& [key, value] : f.facts) text += fmt::format("{:<20}  {}\n", key, value);
-    text += f.missing.empty() ? "\nnothing is missing\n" : "\nmissing\n";
-    for (const std::string& line : f.missing) text += "  " + line + "\n";
-    return text;
+    return text + lines_of("what will hurt", f.warnings) + (f.missing.empty() ? "\nnothing is missing\n" : lines_of("missing", f.missing));
 }
 
 std::string json_of(const Findings& f) {
     nlohmann::ordered_json json{{"schema_version", 1}};
     for (const auto& [key, value] : f.facts) json["facts"][key] = value;
+    json["warnings"] = f.warnings;
     json["missing"] = f.missing;
     return json.dump(2) + "\n";
+}
+
+void report(const config::Reading& reading, const Invocation& invocation, const Hardware& machine, const std::vector<RankFacts>& ranks) {
+    Findings findings;
+    examine_build(findings);
+    examine_machine(findings, invocation);
+    examine_gpus(findings, machine, reading.values, invocation);
+    if (!ranks.empty()) findings.add(rank_findings(ranks));
+    examine_files(findings, invocation.paths);
+    write_result(reading.values.text("output"), config::format_of(reading.values) == config::Format::json ? json_of(findings) : text_of(findings));
+}
+
+config::Reading read(const Invocation& invocation) {
+    config::Reading reading = config::read_values(invocation.request());
+    if (!reading.positionals.empty())
+        throw ConfigError(fmt::format("command line: doctor takes no '{}'", reading.positionals.front()));
+    if (config::format_of(reading.values) == config::Format::csv) throw ConfigError("command line: format 'csv' is not one of table, json for doctor");
+    static_cast<void>(expected_cluster(reading.values, invocation.paths));
+    return reading;
+}
+
+void examine_under_mpi(const Invocation& invocation, MpiJob& job) {
+    std::optional<config::Reading> reading;
+    std::optional<Failure> failure;
+    try {
+        reading = read(invocation);
+    } catch (...) {
+        failure = describe_failure(std::current_exception());
+    }
+    job.fail_together(failure);
+    const SystemFiles files;
+    const Hardware machine = hardware(files);
+    const std::vector<RankFacts> ranks = examine_ranks(job, files, machine);
+    if (job.rank() != 0) return;
+    print_remarks(reading->warnings, {});
+    report(*reading, invocation, machine, ranks);
 }
 
 } // namespace
 
 int command_doctor(const Invocation& invocation) {
-    const config::Reading reading = config::read_values(invocation.request());
-    if (!reading.positionals.empty())
-        throw ConfigError(fmt::format("command line: doctor takes no '{}'", reading.positionals.front()));
-    print_remarks(reading.warnings, {});
-    const config::Format format = config::format_of(reading.values);
-    if (format == config::Format::csv) throw ConfigError("command line: format 'csv' is not one of table, json for doctor");
-    Findings findings;
-    examine_build(findings);
-    examine_machine(findings, invocation);
-    examine_files(findings, invocation.paths);
-    write_result(reading.values.text("output"), format == config::Format::json ? json_of(findings) : text_of(findings));
+    if (!comm::launched_by_mpi()) {
+        const config::Reading reading = read(invocation);
+        print_remarks(reading.warnings, {});
+        report(reading, invocation, hardware(SystemFiles()), {});
+        return 0;
+    }
+    MpiJob job(config::Values().real("timeout-seconds"));
+    try {
+        examine_under_mpi(invocation, job);
+    } catch (...) {
+        job.fail(describe_failure(std::current_exception()));
+    }
     return 0;
 }
 

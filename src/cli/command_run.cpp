@@ -64,6 +64,7 @@ int report(const config::Resolved& resolved, const schedule::Schedule& schedule,
     if (resolved.run.compute == config::Compute::real) facts.training = training_report(schedule, ranks);
     const trace::Trace measured = merged_trace(schedule, ranks);
     analysis::RunReport run = analysis::analyze(schedule, measured, resolved.scenario.cluster, facts);
+    add_devices(run, ranks, std::string(name(resolved.run.transport)));
     if (resolved.run.trace) analysis::add_prediction(run, schedule, sim::simulate(schedule, resolved.scenario.cluster, kSimulatedSteps), measured);
     Replanner replanner(invocation);
     replanner.launched(schedule.ranks);

@@ -14,14 +14,22 @@ namespace {
 
 using strategy::Precision;
 
-double peak_flops(const cluster::DeviceSpec& device, Precision precision) {
-    switch (precision) {
-        case Precision::fp32: return device.fp32_flops;
-        case Precision::fp16_mixed: return device.fp16_flops;
+/// What utilization is measured against: the peak of the dtype in which the linear layers multiply (docs/metrics.md). A CPU cluster's
+/// rates are per core.
+void use_peak(analysis::Facts& facts, const strategy::Scenario& s) {
+    const cluster::DeviceSpec& device = s.cluster.device;
+    const double cores = static_cast<double>(cluster::cores_per_rank(s.cluster, s.ranks));
+    switch (s.training.precision) {
+        case Precision::fp32: facts.peak_flops = device.fp32_flops, facts.peak_dtype = "fp32"; break;
+        case Precision::fp16_mixed: facts.peak_flops = device.fp16_flops, facts.peak_dtype = "fp16"; break;
         case Precision::bf16_mixed:
-        case Precision::bf16: return device.bf16_flops;
+        case Precision::bf16: facts.peak_flops = device.bf16_flops, facts.peak_dtype = "bf16"; break;
     }
-    return 0;
+    facts.peak_flops *= cores;
+    if (!s.training.fp8_products || s.inference.enabled || device.fp8_flops <= 0) return;
+    facts.peak_16_bit_flops = facts.peak_flops;
+    facts.peak_flops = device.fp8_flops;
+    facts.peak_dtype = "fp8";
 }
 
 analysis::StatePrecision state_precision(Precision precision) {
@@ -89,10 +97,9 @@ analysis::Facts facts_of(const config::Resolved& resolved, const schedule::Sched
     const std::int64_t adapters = strategy::adapter_parameters(s.model, s.training);
     facts.parameters = model::parameter_count(s.model) + adapters;
     facts.trainable_parameters = adapters > 0 ? adapters : facts.parameters;
-    facts.flops_per_token = model::flops_per_token(s.model, s.training.sequence_length);
+    facts.flops_per_token = strategy::model_flops_per_token(s.model, s.training);
     facts.tokens_per_step_per_rank = s.training.micro_batch * s.training.sequence_length * s.training.gradient_accumulation;
-    // A CPU cluster's rates are per core.
-    facts.peak_flops = peak_flops(s.cluster.device, s.training.precision) * cluster::cores_per_rank(s.cluster, s.ranks);
+    use_peak(facts, s);
     if (s.model.is_coarse()) facts.trainable_parameters = strategy::coarse_trainable_parameters(s.model);
     use_memory_of(facts, s, schedule, simulated);
     if (s.inference.enabled) {   // forward only: a third of training's
@@ -102,15 +109,20 @@ analysis::Facts facts_of(const config::Resolved& resolved, const schedule::Sched
         return facts;
     }
     facts.residuals = resolved.residuals;
+    // The paper's formulas are of full training with Adam: none beside frozen weights or other states.
+    const bool adam = s.training.optimizer == strategy::Optimizer::adamw || s.training.optimizer == strategy::Optimizer::adamw_foreach;
+    if (!adam || facts.trainable_parameters != facts.parameters) return facts;
     facts.formula = analysis::zero_formulas(facts.parameters, s.ranks, s.training.gradient_accumulation, s.strategy.zero_stage, state_precision(s.training.precision));
     return facts;
 }
 
 void use_executor_memory(analysis::Facts& facts, const schedule::Schedule& schedule) {
+    const analysis::Facts predicted = facts;
     facts.rank_memory.clear();
     for (const schedule::RankRole& role : schedule.roles) {
         analysis::MemoryFacts memory;
         memory.reserved_bytes = schedule::plan_arena(schedule.programs[role.program]).total_bytes();
+        memory.communicator_bytes = predicted.memory_of(role.first_rank).communicator_bytes;
         if (role.first_rank == 0) facts.memory = memory;
         else facts.rank_memory[role.first_rank] = memory;
     }

@@ -36,7 +36,7 @@ Bounds bounds_of(const config::Resolved& resolved) {
         known.push_back({"inference.batch", true, {1, kMostMicroBatch, 1}});
     } else {
         known.push_back({"train.micro-batch", true, {1, kMostMicroBatch, 1}});
-        known.push_back({"train.sequence-length", true, {1, s.model.positions, std::min(kSequenceStep, s.model.positions)}});
+        if (!s.model.is_coarse()) known.push_back({"train.sequence-length", true, {1, s.model.positions, std::min(kSequenceStep, s.model.positions)}});
     }
     std::vector<std::string> names;
     for (const Bounds& bounds : known) {
@@ -54,6 +54,19 @@ std::string missing(const Replanned& planned) {
     const std::int64_t needed = m.peak_reserved + m.context + m.communicator;
     return fmt::format("the device: {} needed, {} there; the peak is in {}", format_bytes(static_cast<double>(needed)),
                        format_bytes(static_cast<double>(m.device_total)), peak.second);
+}
+
+/// What to try when nothing fits: what grows or shrinks with neither is left.
+std::string advice(const strategy::Scenario& s, const Bounds& bounds) {
+    const bool can_recompute = s.training.recompute.every == 0 && !s.inference.enabled && !s.model.is_coarse();
+    const char* const recompute = can_recompute ? "train.recompute full, " : "";
+    if (bounds.key == "ranks")
+        return s.strategy.zero_stage < 3 ? fmt::format("more ranks shrink what strategy.zero-stage {} shards alone: try a higher stage (--explain names the rest)",
+                                                       s.strategy.zero_stage)
+                                         : fmt::format("all states are sharded, the rest is the same on every rank: try {}a smaller train.micro-batch or "
+                                                       "train.sequence-length (--explain names the holders)", recompute);
+    return fmt::format("try {}{}more ranks (--min ranks), or a smaller job (--explain names the holders)", s.strategy.zero_stage < 3 ? "a higher strategy.zero-stage, " : "",
+                       recompute);
 }
 
 /// Ranks grow by whole nodes beyond the first, as jobs are launched.
@@ -79,6 +92,7 @@ analysis::Limit limit_of(const config::Resolved& resolved, Replanner& replanner)
     } else {
         const auto next = replanner.with(key, std::to_string(limit.next));
         limit.stopped_by = next ? missing(*next) : replanner.refusal();
+        if (limit.value == 0) limit.stopped_by += "; " + advice(resolved.scenario, bounds);
     }
     return limit;
 }

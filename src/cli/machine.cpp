@@ -94,6 +94,7 @@ config::Machine this_machine(const std::map<std::string, std::string>& environme
 config::Machine machine_with_gpus(const std::map<std::string, std::string>& environment) {
     config::Machine machine = this_machine(environment);
     machine.cuda = device::count_gpus(&machine.no_cuda) > 0;
+    if (machine.cuda) machine.gpu_name = device::list_gpus().front().name;
     return machine;
 }
 

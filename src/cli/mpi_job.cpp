@@ -10,6 +10,7 @@
 #include "comm/byte_exchange.hpp"
 #include "comm/mpi_communicator.hpp"
 #include "comm/mpi_control.hpp"
+#include "comm/mpi_doorbell.hpp"
 #include "comm/mpi_session.hpp"
 #include "schedule/dump.hpp"
 #endif
@@ -61,6 +62,7 @@ struct MpiJob::State {
     comm::MpiSession session;
     comm::MpiCommunicator world{MPI_COMM_WORLD, comm::ReductionOrder::rank};
     comm::MpiControl control{MPI_COMM_WORLD};
+    std::unique_ptr<comm::Doorbell> doorbell;
     std::string host = host_name();
     double timeout = 0;
 
@@ -78,12 +80,13 @@ exec::RankResult MpiJob::State::run_on_host(MpiJob& job, RunInput& input, comm::
     const schedule::Program& program = schedule.program_of(session.rank());
     auto communicators = [&] {
         const Deadline setting_up = deadline(job, "setting up");
+        doorbell = comm::make_mpi_doorbell(MPI_COMM_WORLD);
         return exec::split_communicators<comm::Communicator>(schedule, session.rank(), [this](int colour, int key) { return world.split(colour, key); });
     }();
     if (input.host.planned_arena) input.options.arena = schedule::plan_arena(program);
     const auto device = exec::make_host_device(schedule, program, input.options.arena, input.host.threads);
     data::TokenSource tokens(input.host.data, input.host.vocabulary);
-    return exec::execute_rank(schedule, session.rank(), {*device, communicators, &control, progress, tokens}, input.options);
+    return exec::execute_rank(schedule, session.rank(), {*device, communicators, &control, progress, tokens, doorbell.get()}, input.options);
 }
 
 MpiJob::MpiJob(double timeout) {
@@ -142,6 +145,11 @@ void MpiJob::require_same_plan(const config::Resolved& resolved, const schedule:
     fail_together(failure);
 }
 
+std::vector<std::string> MpiJob::gather(const std::string& mine) {
+    const Deadline deadline = state_->deadline(*this, "telling each other where they are");
+    return comm::all_gather_bytes(state_->world, mine);
+}
+
 std::vector<exec::RankResult> MpiJob::run(RunInput input) {
     const schedule::Schedule& schedule = input.schedule;
     const schedule::Program& program = schedule.program_of(rank());
@@ -175,6 +183,7 @@ std::string MpiJob::label() const { return {}; }
 void MpiJob::fail_together(const std::optional<Failure>&) {}
 void MpiJob::fail(const Failure& failure, bool) { std::_Exit(failure.code); }
 void MpiJob::require_same_plan(const config::Resolved&, const schedule::Schedule&) {}
+std::vector<std::string> MpiJob::gather(const std::string&) { return {}; }
 std::vector<exec::RankResult> MpiJob::run(RunInput) { return {}; }
 
 #endif

@@ -1,6 +1,8 @@
 #include "cli/rank_results.hpp"
 
+#include "analysis/memory_report.hpp"
 #include "base/error.hpp"
+#include "base/transport.hpp"
 #include "trace/clock.hpp"
 #include "trace/trace_file.hpp"
 
@@ -60,6 +62,13 @@ std::string to_bytes(const exec::RankResult& result) {
     put(out, result.peak_bytes);
     put(out, result.end_bytes);
     put(out, result.interrupted);
+    put(out, result.driver);
+    put(out, result.paths.size());
+    for (const comm::PathUse& use : result.paths) {
+        put_all(out, std::vector<char>(use.path.begin(), use.path.end()));
+        put_all(out, std::vector<char>(use.via.begin(), use.via.end()));
+        put(out, use.channels);
+    }
     return out;
 }
 
@@ -72,6 +81,12 @@ exec::RankResult rank_result_from_bytes(std::string_view bytes) {
     result.peak_bytes = reader.get<std::int64_t>();
     result.end_bytes = reader.get<std::int64_t>();
     result.interrupted = reader.get<bool>();
+    result.driver = reader.get<device::DriverMemory>();
+    result.paths.resize(reader.get<std::size_t>());
+    for (comm::PathUse& use : result.paths) {
+        const auto path = reader.get_all<char>(), via = reader.get_all<char>();
+        use = {{path.begin(), path.end()}, {via.begin(), via.end()}, reader.get<std::int64_t>()};
+    }
     return result;
 }
 
@@ -100,6 +115,33 @@ trace::Trace merged_trace(const schedule::Schedule& schedule, std::vector<exec::
     for (exec::RankResult& rank : ranks) merged.ranks.push_back(std::move(rank.trace));
     trace::align_clocks(schedule, merged);
     return merged;
+}
+
+namespace {
+
+analysis::DriverReport driver_report(const device::DriverMemory& d) {
+    using device::DriverPart;
+    return {d.at_end,  d.before,   d.part(DriverPart::context), d.part(DriverPart::pools), d.part(DriverPart::communicators), d.part(DriverPart::libraries), d.other(),
+            d.settled, d.growth(), d.of_process,                d.shared,                  0,                                 0};
+}
+
+}  // namespace
+
+void add_devices(analysis::RunReport& report, const std::vector<exec::RankResult>& ranks, const std::string& asked_transport) {
+    for (analysis::RankReport& entry : report.ranks) {
+        const auto at = static_cast<std::size_t>(entry.rank);
+        if (at < ranks.size() && ranks[at].driver.measured()) analysis::use_driver(entry.memory, driver_report(ranks[at].driver), ranks[at].driver.total);
+    }
+    if (!report.ranks.empty()) report.memory = report.ranks.front().memory;
+    std::vector<analysis::TransportReport::Path> used;
+    for (const exec::RankResult& rank : ranks)
+        for (const comm::PathUse& use : rank.paths) {
+            const auto same = std::ranges::find_if(used, [&](const auto& known) { return known.path == use.path && known.via == use.via; });
+            auto& row = same != used.end() ? *same : used.emplace_back(use.path, use.via, 0, 0);
+            ++row.ranks;
+            row.channels += use.channels;
+        }
+    if (ranks.size() > 1 && (!used.empty() || asked_transport != name(Transport::automatic))) report.transport = {asked_transport, std::move(used)};
 }
 
 double median_step_seconds(const exec::RankResult& rank) {

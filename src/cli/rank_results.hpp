@@ -17,6 +17,8 @@ namespace zerosim::cli {
 
 /// Losses and norms of rank 0 (global values), final norms and hashes over all ranks.
 [[nodiscard]] analysis::TrainingReport training_report(const schedule::Schedule& schedule, const std::vector<exec::RankResult>& ranks);
+/// Memory by the driver's figure of each rank that has one, and the paths that all ranks' collectives took.
+void add_devices(analysis::RunReport& report, const std::vector<exec::RankResult>& ranks, const std::string& asked_transport);
 /// All ranks' rows with clocks aligned.
 [[nodiscard]] trace::Trace merged_trace(const schedule::Schedule& schedule, std::vector<exec::RankResult>& ranks);
 /// Median over the steps after the first.

@@ -20,6 +20,8 @@ public:
         : communicator_(communicator), stop_(stop), timeout_seconds_(timeout_seconds) {}
     [[nodiscard]] int rank() const { return communicator_.rank(); }
     [[nodiscard]] int size() const { return communicator_.size(); }
+    /// What carries NCCL's id between ranks that have GPUs.
+    [[nodiscard]] comm::Communicator& communicator() { return communicator_; }
     /// Starts a collective and polls it to the end. Throws EnvironmentError when it takes longer than the timeout or a peer has
     /// failed.
     void run(const comm::CollectiveCall& call);

@@ -42,6 +42,8 @@ public:
     /// Collective. Refuses a job whose ranks were started with different options or planned different collectives, naming the first
     /// difference.
     void require_same_plan(const config::Resolved& resolved, const schedule::Schedule& schedule);
+    /// Collective: the text of every rank, by rank.
+    [[nodiscard]] std::vector<std::string> gather(const std::string& mine);
     [[nodiscard]] std::vector<exec::RankResult> run(RunInput input);
     /// Prints the failure of this rank alone and ends every rank. Never finalizes: others may wait for ever.
     /// `of_peer`: another rank has failed and says so; this one speaks only if that does not end the job.

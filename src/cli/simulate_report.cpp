@@ -3,7 +3,9 @@
 #include "analysis/analyze.hpp"
 #include "analysis/reliability.hpp"
 #include "analysis/variation.hpp"
+#include "base/transport.hpp"
 #include "cli/facts.hpp"
+#include "cluster/forced_path.hpp"
 #include "sim/simulate.hpp"
 #include "strategy/inference/cache_size.hpp"
 #include "strategy/inference/capacity.hpp"
@@ -34,6 +36,17 @@ analysis::InferenceReport inference(const Simulated& result, const strategy::Sce
     return analysis::inference_report(result.schedule, result.trace, facts);
 }
 
+/// The path within a node, and the network between nodes.
+std::optional<analysis::TransportReport> simulated_transport(const config::Resolved& resolved) {
+    const strategy::Scenario& s = resolved.scenario;
+    if (s.cluster.device.is_cpu || s.ranks < 2) return std::nullopt;
+    const Transport asked = resolved.run.transport;
+    const Transport within = asked == Transport::automatic ? cluster::usual_path(s.cluster) : asked;
+    analysis::TransportReport report{std::string(name(asked)), {{std::string(name(within)), "", s.ranks, 0}}};
+    if (s.ranks > s.cluster.devices_per_node && within != Transport::network) report.used.push_back({std::string(name(Transport::network)), "", s.ranks, 0});
+    return report;
+}
+
 }  // namespace
 
 Simulated simulate(const config::Resolved& resolved) {
@@ -48,6 +61,7 @@ Simulated simulate(const config::Resolved& resolved) {
     result.report.coarse = resolved.scenario.model.is_coarse();
     result.report.notes = result.schedule.notes;
     result.report.unused = resolved.unused;
+    result.report.transport = simulated_transport(resolved);
     if (!resolved.scenario.inference.enabled) add_job_reports(result, resolved.scenario.cluster);
     return result;
 }

@@ -5,6 +5,7 @@
 
 #include "cluster/fabric.hpp"
 #include "cluster/host.hpp"
+#include "cluster/host_kernels.hpp"
 #include "cluster/host_transport.hpp"
 #include "cluster/reliability.hpp"
 #include "cluster/software.hpp"
@@ -60,6 +61,7 @@ struct DeviceSpec {
     double fp8_flops = 0;              // dense matrix peak; 0 = none
     GemmTiles gemm;
     AttentionSpeed attention;
+    HostKernels host_kernels;          // a CPU core's, by shape; not measured = the rates above
 };
 
 struct Cluster {

@@ -33,6 +33,7 @@ struct Fabric {
     NetworkWiring network = NetworkWiring::non_blocking;
     std::int64_t cards = 0;             // network cards of a node, 0 = one for each device; devices of fewer cards share them
     std::int64_t leaf_nodes = 0;        // nodes that share leaf switches; 0 = all
+    bool devices_apart = false;         // collectives over the network even within a node (transport = network)
     double oversubscription = 1;        // of a leaf: what its nodes can send over what its uplinks carry
 };
 

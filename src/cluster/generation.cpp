@@ -28,11 +28,14 @@ struct Generation {
 // Dao 2023 (fig. 5, 6: 328 of 989 TFLOP/s on an H100, 189 of 312 on an A100, causal, head 128, 16,384 tokens; head 64 284 and
 // 171; 512 tokens half of that). Ada runs Ampere's kernels and takes their figures. Blackwell's attention was not measured here:
 // assumed two thirds of Hopper's fraction of the peak, since softmax, not products, bounds it (Shah et al. 2024, FlashAttention-3).
-constexpr std::array<Generation, 4> kGenerations{{
+// Compute capabilities 8.6 (GA10x: A10, A40, RTX 3090) and 12.0 (RTX Blackwell) take the figures of their generation: not fitted apart.
+constexpr std::array<Generation, 6> kGenerations{{
     {"ampere", 0.88, {0, 103, 0.14, 0.255, 0.95, 0.17, 0.25}, 0.64, {0.64, 30, 75, 450, 0}},
+    {"ampere-8.6", 0.88, {0, 103, 0.14, 0.255, 0.95, 0.17, 0.25}, 0.64, {0.64, 30, 75, 450, 0}},
     {"hopper", 0.85, {0, 140, 0.026, 1.0, 0.875, 0.098, 0.25}, 0.90, {0.63, 204, 155, 300, 0.36}},
     {"ada", 0.67, {0, 42, 0.029, 0.22, 1.0, 0.17, 0.25}, 0.64, {0.64, 30, 75, 450, 0}},
     {"blackwell", 0.714, {0, 27, 0.019, 0.52, 1.0, 0.098, 0.25}, 0.60, {0.50, 204, 155, 300, 0.2}},
+    {"blackwell-12.0", 0.714, {0, 27, 0.019, 0.52, 1.0, 0.098, 0.25}, 0.60, {0.50, 204, 155, 300, 0.2}},
 }};
 
 } // namespace

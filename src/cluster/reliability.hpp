@@ -14,7 +14,8 @@ struct Reliability {
     /// What a node writes to the checkpoint store. The same paper, section 3.3.1: 2 TB/s sustained for up to 16,384 GPUs in nodes of 8.
     double storage_bytes_per_second_per_node = 2e12 / (16384.0 / 8);
     double interval_seconds = 0;    // between checkpoints; 0 = the optimum
-    /// To find the failure and start anew, without reading the checkpoint. MegaScale (arXiv 2402.15627, section 6.3): under 10 minutes.
+    /// To find the failure and start anew, without reading the checkpoint. Assumed: what MegaScale (arXiv 2402.15627) is remembered to say of
+    /// finding a failure, under 10 minutes; docs/accuracy.md.
     double restart_seconds = 600;
     std::int64_t spare_nodes = -1;  // that take a failed node's place; -1 = always enough
     double repair_hours = 24;       // until a failed node is back (with spare_nodes >= 0)

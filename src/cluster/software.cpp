@@ -66,6 +66,16 @@ Software torchtitan_2025() {
     return s;
 }
 
+// litgpt of October 2023 (PyTorch 2.1, Lightning Fabric, bitsandbytes 0.41): bf16-true takes the loss of bf16 logits (lit_gpt/utils.py,
+// chunked_cross_entropy); Fabric's plugin replaces every nn.Linear, the head too, and quantizes fp16 weights (fabric/plugins/precision/
+// bitsandbytes.py, quantize_: dtype=torch.half), which MatMul4Bit widens to fp16, then casts; it keeps ctx.tensors = (A, B).
+Software litgpt_2023() {
+    Software s = torch_2_6();
+    s.name = "litgpt-2023";
+    s.loss_in_compute_dtype = s.early_bitsandbytes = s.quantized_head = true;
+    return s;
+}
+
 } // namespace
 
 Software software(std::string_view name) {
@@ -73,9 +83,10 @@ Software software(std::string_view name) {
     if (name == "torch-2.6") return torch_2_6();
     if (name == "torch-2.11") return torch_2_11();
     if (name == "torchtitan-2025") return torchtitan_2025();
-    throw ConfigError(fmt::format("unknown software stack '{}' (known: torch-2.0, torch-2.6, torch-2.11, torchtitan-2025)", name));
+    if (name == "litgpt-2023") return litgpt_2023();
+    throw ConfigError(fmt::format("unknown software stack '{}' (known: torch-2.0, torch-2.6, torch-2.11, torchtitan-2025, litgpt-2023)", name));
 }
 
-std::vector<std::string> software_names() { return {"torch-2.0", "torch-2.6", "torch-2.11", "torchtitan-2025"}; }
+std::vector<std::string> software_names() { return {"torch-2.0", "torch-2.6", "torch-2.11", "torchtitan-2025", "litgpt-2023"}; }
 
 } // namespace zerosim::cluster

@@ -31,11 +31,14 @@ struct Software {
     double attention_factor = 1;              // of that library's speed
     bool attention_ramp = true;               // short sequences are slower
     bool fused_cross_entropy = false;         // the loss is one kernel over 2-byte logits (planners read this)
+    bool loss_in_compute_dtype = false;       // cross-entropy of 2-byte logits without an up-cast (planners read this and the next two)
+    bool early_bitsandbytes = false;          // below 0.42: 4-bit layers keep their inputs for backward, and widen weights through fp16
+    bool quantized_head = false;              // the head is quantized as the layers of blocks are
     bool compiled = false;                    // torch.compile: element-wise kernels and norms of blocks are fused
     double compiled_traffic = 1;              // what compiling leaves of element-wise traffic
 };
 
-/// Known stacks: "torch-2.0", "torch-2.6", "torch-2.11". Throws ConfigError for another name.
+/// Known stacks: "torch-2.0", "torch-2.6", "torch-2.11", "torchtitan-2025", "litgpt-2023". Throws ConfigError for another name.
 [[nodiscard]] Software software(std::string_view name);
 [[nodiscard]] std::vector<std::string> software_names();
 

@@ -23,6 +23,11 @@ struct LinkFault {
     double fraction = 1;
 };
 
+/// Two devices of a node whose own link is down. Groups with both of them have one link fewer.
+struct FailedPair {
+    std::int64_t first = 0, second = 0;
+};
+
 struct Variation {
     double jitter = 0;        // relative standard deviation of a kernel's duration, drawn for each rank, step and op
     double device_spread = 0; // relative standard deviation of whole devices' durations, drawn once for each rank
@@ -30,8 +35,9 @@ struct Variation {
     bool every_rank = false;  // a clock for each rank even when nothing varies
     std::vector<SlowRanks> slow_ranks;
     std::vector<LinkFault> links;
+    std::vector<FailedPair> pairs;
     [[nodiscard]] bool none() const {
-        return jitter == 0 && device_spread == 0 && !every_rank && slow_ranks.empty() && links.empty();
+        return jitter == 0 && device_spread == 0 && !every_rank && slow_ranks.empty() && links.empty() && pairs.empty();
     }
 };
 

@@ -65,6 +65,8 @@ if(NOT ZEROSIM_WITH_CUDA STREQUAL "OFF" AND NOT ZEROSIM_SANITIZE)
       execute_process(COMMAND nvidia-smi --list-gpus RESULT_VARIABLE no_gpu OUTPUT_VARIABLE gpus ERROR_QUIET)
       if(no_gpu EQUAL 0 AND gpus MATCHES "^GPU 0")
         set(CMAKE_CUDA_ARCHITECTURES native)
+      elseif(CUDAToolkit_VERSION VERSION_LESS 13)
+        set(CMAKE_CUDA_ARCHITECTURES 70 80 90)   # all-major would begin at 5.0, which has neither __nanosleep nor atomicAdd of doubles
       else()
         set(CMAKE_CUDA_ARCHITECTURES all-major)
       endif()

@@ -17,19 +17,31 @@ class Backoff {
 public:
     using Clock = std::chrono::steady_clock;
 
+    /// What an unsuccessful poll calls for. `moved`: it took long, so data moved. `rest`: nothing has for a while.
+    enum class Advice : std::uint8_t { moved, spin, rest };
+
+    /// Counts an unsuccessful poll. `others_idle`: nobody of this process wants the core meanwhile; else it is given to them sooner.
+    [[nodiscard]] Advice count(bool others_idle = true) {
+        const Clock::time_point now = Clock::now();
+        const bool busy = now - resumed_ > kBusyPoll;
+        if (busy) reset();
+        resumed_ = now;
+        if (++idle_ > (others_idle ? kSpins : kShortSpins)) return Advice::rest;
+        return busy ? Advice::moved : Advice::spin;
+    }
+    /// After a rest of the caller's own.
+    void rested() { resumed_ = Clock::now(); }
+
     /// Call after an unsuccessful poll.
     void pause() {
-        const Clock::time_point now = Clock::now();
-        if (now - resumed_ > kBusyPoll) reset();
-        resumed_ = now;
-        if (++idle_ <= kSpins) return;
+        if (count() != Advice::rest) return;
         if (idle_ <= kSpins + kYields) {
             std::this_thread::yield();
         } else {
             std::this_thread::sleep_for(sleep_);
             if (sleep_ < kLongestSleep) sleep_ *= 2;
         }
-        resumed_ = Clock::now();
+        rested();
     }
     /// Call when something was achieved.
     void reset() {
@@ -41,6 +53,7 @@ private:
     // An idle MPI_Test takes 0.1 to 0.5 us, copying one 32 KiB fragment (btl_vader_max_send_size) 3 us and more.
     static constexpr std::chrono::nanoseconds kBusyPoll{2000};
     static constexpr std::uint32_t kSpins = 200;   // some 50 us
+    static constexpr std::uint32_t kShortSpins = 40; // some 10 us: between two fragments of a transfer
     // Few: where a kernel has the core, a yield gives it a whole time slice, and a sleeper is woken in time.
     static constexpr std::uint32_t kYields = 20;
     static constexpr std::chrono::microseconds kShortestSleep{1};

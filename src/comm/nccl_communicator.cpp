@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <exception>
 #include <thread>
 
 namespace zerosim::comm {
@@ -59,6 +60,14 @@ NcclId make_nccl_id() {
     return result;
 }
 
+std::shared_ptr<std::byte> nccl_memory(std::int64_t bytes) {
+    const auto nccl = std::make_shared<NcclLibrary>();
+    if (nccl->mem_alloc == nullptr || nccl->comm_register == nullptr) throw EnvironmentError("register-buffers: NCCL has it since 2.19, and this one is " + nccl_version());
+    void* data = nullptr;
+    nccl->check(nccl->mem_alloc(&data, static_cast<std::size_t>(bytes)), "ncclMemAlloc");
+    return {static_cast<std::byte*>(data), [nccl](std::byte* memory) { static_cast<void>(nccl->mem_free(memory)); }};
+}
+
 std::string nccl_version() {
     const NcclLibrary nccl;
     int version = 0;
@@ -72,7 +81,12 @@ NcclCommunicator::NcclCommunicator(const NcclId& id, int rank, int size, double 
     std::memcpy(native.internal, id.data(), id.size());
     ncclConfig_t config = without_blocking();
     library_->check(library_->comm_init_rank_config(&communicator_, size, native, rank, &config), "ncclCommInitRankConfig");
-    wait_until_ready("setting up NCCL");
+    try {
+        wait_until_ready("setting up NCCL");
+    } catch (const Error&) {
+        abandon();                                       // its thread waits for the others, and would do so beyond the end of main
+        throw;
+    }
 }
 
 NcclCommunicator::NcclCommunicator(std::shared_ptr<NcclLibrary> library, ncclComm_t communicator, double timeout_seconds)
@@ -81,11 +95,22 @@ NcclCommunicator::NcclCommunicator(std::shared_ptr<NcclLibrary> library, ncclCom
     library_->check(library_->comm_count(communicator_, &size_), "ncclCommCount", communicator_);
 }
 
+/// After a failure the peers may be gone, and finalizing would wait for them.
 NcclCommunicator::~NcclCommunicator() {
     if (communicator_ == nullptr) return;
-    if (library_->comm_finalize(communicator_) == ncclInProgress) {
-        ncclResult_t state = ncclInProgress;
-        while (library_->comm_get_async_error(communicator_, &state) == ncclSuccess && state == ncclInProgress) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (std::uncaught_exceptions() > 0) {
+        abandon();
+        return;
+    }
+    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_seconds_);
+    ncclResult_t state = library_->comm_finalize(communicator_);
+    while (state == ncclInProgress && std::chrono::steady_clock::now() < end) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        if (library_->comm_get_async_error(communicator_, &state) != ncclSuccess) break;
+    }
+    if (state == ncclInProgress) {
+        abandon();
+        return;
     }
     static_cast<void>(library_->comm_destroy(communicator_));
 }
@@ -105,7 +130,10 @@ void NcclCommunicator::wait_until_ready(const char* what) const {
 
 std::unique_ptr<NcclCommunicator> NcclCommunicator::split(int colour, int key) const {
     ncclComm_t part = nullptr;
-    ncclConfig_t config = without_blocking();
+    // The world was set up without blocking, so a missing rank has shown by now. Its parts block: NCCL starts a thread for every collective of a
+    // communicator that does not (group.cc, groupLaunchNonBlocking), which costs more than the launch.
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 1;
     library_->check(library_->comm_split(communicator_, colour, key, &part, &config), "ncclCommSplit", communicator_);
     wait_until_ready("splitting NCCL's communicator");
     ncclResult_t state = ncclInProgress;
@@ -136,11 +164,44 @@ void NcclCommunicator::enqueue(const CollectiveCall& call, void* native) {
     if (status == ncclInProgress) wait_until_ready("starting a collective");
 }
 
+std::function<void()> NcclCommunicator::raw_call(const CollectiveCall& call, void* native) const {
+    const auto count = static_cast<std::size_t>(call.count);
+    const auto stream = static_cast<cudaStream_t>(native);
+    const ncclDataType_t type = type_of(call.dtype);
+    const auto raw = [nccl = library_, communicator = communicator_](auto start) {
+        return [nccl, communicator, start] { nccl->check(start(*nccl, communicator), "NCCL's own call", communicator); };
+    };
+    const auto reduces = [&] { return operation_of(call.reduction); };
+    switch (call.kind) {
+        case CollectiveKind::all_gather: return raw([=](const NcclLibrary& n, ncclComm_t c) { return n.all_gather(call.send, call.receive, count, type, c, stream); });
+        case CollectiveKind::reduce_scatter:
+            return raw([=, op = reduces()](const NcclLibrary& n, ncclComm_t c) { return n.reduce_scatter(call.send, call.receive, count, type, op, c, stream); });
+        case CollectiveKind::all_reduce:
+            return raw([=, op = reduces()](const NcclLibrary& n, ncclComm_t c) { return n.all_reduce(call.send, call.receive, count, type, op, c, stream); });
+        case CollectiveKind::broadcast: return raw([=](const NcclLibrary& n, ncclComm_t c) { return n.broadcast(call.send, call.receive, count, type, call.root, c, stream); });
+        case CollectiveKind::all_to_all:
+            return raw([=, size = size_](const NcclLibrary& n, ncclComm_t c) {
+                n.check(n.group_start(), "ncclGroupStart", c);
+                all_to_all(n, call, size, c, stream);
+                return n.group_end();
+            });
+    }
+    throw BugError("NCCL has no such collective");
+}
+
 void NcclCommunicator::begin_group() { library_->check(library_->group_start(), "ncclGroupStart", communicator_); }
 void NcclCommunicator::end_group() {
     const ncclResult_t status = library_->group_end();
     library_->check(status, "ncclGroupEnd", communicator_);
     if (status == ncclInProgress) wait_until_ready("starting a group of collectives");
+}
+
+std::shared_ptr<void> NcclCommunicator::register_memory(void* data, std::int64_t bytes) {
+    void* handle = nullptr;
+    library_->check(library_->comm_register(communicator_, data, static_cast<std::size_t>(bytes), &handle), "ncclCommRegister", communicator_);
+    return {handle, [this](void* registered) {           // an aborted communicator has let go of it already
+                if (communicator_ != nullptr) static_cast<void>(library_->comm_deregister(communicator_, registered));
+            }};
 }
 
 void NcclCommunicator::check_errors() {

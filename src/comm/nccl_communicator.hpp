@@ -8,6 +8,7 @@
 #include <nccl.h>
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,6 +19,8 @@ struct NcclLibrary;
 /// What rank 0 makes and every member is given.
 using NcclId = std::array<std::byte, NCCL_UNIQUE_ID_BYTES>;
 [[nodiscard]] NcclId make_nccl_id();
+/// Device memory that collectives can use without copies (ncclMemAlloc), of the current device. EnvironmentError before NCCL 2.19.
+[[nodiscard]] std::shared_ptr<std::byte> nccl_memory(std::int64_t bytes);
 /// "2.28.9"
 [[nodiscard]] std::string nccl_version();
 
@@ -37,7 +40,10 @@ public:
     void begin_group() override;
     void end_group() override;
     void check_errors() override;
+    [[nodiscard]] std::shared_ptr<void> register_memory(void* data, std::int64_t bytes) override;
     void abandon() noexcept override;
+    /// NCCL's function with this communicator, ready to be called: for GpuWorld::raw_call.
+    [[nodiscard]] std::function<void()> raw_call(const CollectiveCall& call, void* stream) const;
 
 private:
     NcclCommunicator(std::shared_ptr<NcclLibrary> library, ncclComm_t communicator, double timeout_seconds);

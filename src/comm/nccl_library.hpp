@@ -22,6 +22,10 @@ struct NcclLibrary {
     decltype(::ncclCommGetAsyncError)* comm_get_async_error = nullptr;
     decltype(::ncclCommInitRankConfig)* comm_init_rank_config = nullptr;
     decltype(::ncclCommSplit)* comm_split = nullptr;
+    decltype(::ncclMemAlloc)* mem_alloc = nullptr;                 // these four since 2.19; null before
+    decltype(::ncclMemFree)* mem_free = nullptr;
+    decltype(::ncclCommRegister)* comm_register = nullptr;
+    decltype(::ncclCommDeregister)* comm_deregister = nullptr;
     decltype(::ncclCommUserRank)* comm_user_rank = nullptr;
     decltype(::ncclGetErrorString)* get_error_string = nullptr;
     decltype(::ncclGetLastError)* get_last_error = nullptr;
@@ -44,6 +48,10 @@ struct NcclLibrary {
         library.find("ncclCommGetAsyncError", comm_get_async_error);
         library.find("ncclCommInitRankConfig", comm_init_rank_config);
         library.find("ncclCommSplit", comm_split);
+        library.find_optional("ncclMemAlloc", mem_alloc);
+        library.find_optional("ncclMemFree", mem_free);
+        library.find_optional("ncclCommRegister", comm_register);
+        library.find_optional("ncclCommDeregister", comm_deregister);
         library.find("ncclCommUserRank", comm_user_rank);
         library.find("ncclGetErrorString", get_error_string);
         library.find("ncclGetLastError", get_last_error);

@@ -5,6 +5,8 @@
 
 #include "comm/communicator.hpp"
 
+#include <memory>
+
 namespace zerosim::comm {
 
 class StreamCommunicator {
@@ -18,6 +20,9 @@ public:
     /// Calls between the two start together, on as many communicators of the process as they are for.
     virtual void begin_group() = 0;
     virtual void end_group() = 0;
+    /// Lets the library move data in [data, data + bytes) without copies of its own, where it can (NCCL: user buffer registration). All members call it
+    /// alike, and pass ranges at equal offsets. Ends with the handle, which must go before the communicator. Null: the library has no such thing.
+    [[nodiscard]] virtual std::shared_ptr<void> register_memory(void* /*data*/, std::int64_t /*bytes*/) { return nullptr; }
     /// Throws EnvironmentError with the library's words when a collective in flight has failed.
     virtual void check_errors() = 0;
     /// The failure path: ends kernels that wait for peers which never come.

@@ -137,6 +137,8 @@ private:
             builder_.unused(written);
             return;
         }
+        if (const auto before = entries_.find(key); before != entries_.end())
+            throw ConfigError(fmt::format("{} stands twice, first in line {}: keep the one that is meant", builder_.place(line, written), before->second.line));
         std::string value;
         if (node.IsSequence()) {
             for (const auto& item : node) value += (value.empty() ? "" : " ") + item.as<std::string>();

@@ -17,7 +17,21 @@ void allocator_options(Table& t) {
     t.real("allocator.memory-fraction", "0", 0, 1, "set_per_process_memory_fraction: share of the device that may be reserved; 0: all");
 }
 
+namespace {
+
+/// The zerosim system plans an arena; inference takes PyTorch's allocator under every system.
+void refuse_without_allocator(const Values& values) {
+    if (values.text("strategy.system") != "zerosim" || values.text("mode") == "inference") return;
+    for (const Option& option : option_table())
+        if (option.key.starts_with("allocator.") && values.text(option.key) != option.default_value)
+            values.refuse(option.key, "concerns PyTorch's caching allocator: the zerosim system plans its memory ahead (strategy.arena); "
+                                      "systems with that allocator are ddp, fsdp, fsdp2, deepspeed and megatron");
+}
+
+}  // namespace
+
 strategy::Allocator allocator_of(const Values& values) {
+    refuse_without_allocator(values);
     strategy::Allocator a;
     a.expandable_segments = values.boolean("allocator.expandable-segments");
     a.max_split_size_mb = values.integer("allocator.max-split-size-mb");

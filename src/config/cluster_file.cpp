@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "base/nearest.hpp"
 #include "cluster/generation.hpp"
+#include "config/host_kernel_keys.hpp"
 #include "config/ini.hpp"
 
 #include <fmt/core.h>
@@ -30,7 +31,7 @@ struct Key {
 };
 
 constexpr double kMicro = 1e-6, kGiga = 1e9, kTera = 1e12;
-constexpr double kMiB = 1024.0 * 1024.0, kGiB = 1024.0 * kMiB;
+constexpr double kKiB = 1024.0, kMiB = 1024.0 * kKiB, kGiB = 1024.0 * kMiB;
 
 #define ZEROSIM_KEY(field)                                         \
     [](const Cluster& c) { return static_cast<double>(c.field); }, \
@@ -49,8 +50,11 @@ constexpr Key kKeys[] = {
     {"device.vector-teraflops", kTera, ZEROSIM_KEY(device.vector_flops)},
     {"device.gemm-efficiency", 1, ZEROSIM_KEY(device.gemm_efficiency)},
     {"device.attention-efficiency", 1, ZEROSIM_KEY(device.attention_efficiency)},
+    {"device.attention-backward-efficiency", 1, ZEROSIM_KEY(device.attention.backward_efficiency)},
     {"device.kernel-launch-microseconds", kMicro, ZEROSIM_KEY(device.kernel_launch_seconds)},
     {"device.host-issue-microseconds", kMicro, ZEROSIM_KEY(device.host_issue_seconds)},
+    {"device.cache-kib", kKiB, ZEROSIM_KEY(device.host_kernels.cache_bytes)},
+    {"device.cached-gigabytes-per-second", kGiga, ZEROSIM_KEY(device.host_kernels.cached_bytes_per_second)},
     {"device.context-mib", kMiB, ZEROSIM_KEY(device.context_bytes)},
     {"node.devices", 1, [](const Cluster& c) { return static_cast<double>(c.devices_per_node); },
      [](Cluster& c, double v) { c = cluster::with_devices_per_node(c, static_cast<std::int64_t>(v)); }, true, true},
@@ -62,6 +66,8 @@ constexpr Key kKeys[] = {
     {"node.rendezvous-microseconds", kMicro, ZEROSIM_KEY(transport.rendezvous_seconds)},
     {"node.cache-mib", kMiB, ZEROSIM_KEY(transport.cache_bytes)},
     {"node.uncached-link-gigabytes-per-second", kGiga, ZEROSIM_KEY(transport.uncached_bytes_per_second)},
+    {"node.cold-latency-microseconds", kMicro, ZEROSIM_KEY(transport.cold_latency_seconds)},
+    {"node.cold-link-gigabytes-per-second", kGiga, ZEROSIM_KEY(transport.cold_bytes_per_second)},
     {"node.island-devices", 1, ZEROSIM_KEY(fabric.island_devices)},
     {"node.bridge-gigabytes-per-second", kGiga, ZEROSIM_KEY(fabric.bridge_bytes_per_second)},
     {"node.bridges", 1, ZEROSIM_KEY(fabric.bridges)},
@@ -85,6 +91,7 @@ constexpr Key kKeys[] = {
     {"collective.launch-microseconds", kMicro, ZEROSIM_KEY(collective_launch_seconds)},
     {"collective.compute-slowdown", 1, ZEROSIM_KEY(compute_slowdown)},
     {"collective.reduction-gigabytes-per-second", kGiga, ZEROSIM_KEY(reduction_bytes_per_second)},
+    {"collective.bf16-reduction-gigabytes-per-second", kGiga, ZEROSIM_KEY(transport.narrow_reduction_bytes_per_second)},
 };
 #undef ZEROSIM_KEY
 
@@ -146,6 +153,7 @@ std::vector<std::string> key_names() {
     std::vector<std::string> names = {"device.name", "device.kind", "device.generation", "calibration.software", "calibration.measured",
                                       "node.wiring", "network.wiring", "collective.tuning", "collective.algorithm", "network.ll128", "cluster.base"};
     for (const Key& key : kKeys) names.emplace_back(key.name);
+    for (std::string& key : host_kernel_keys()) names.push_back(std::move(key));
     return names;
 }
 
@@ -161,7 +169,8 @@ void require_known(const IniFile& file) {
 Cluster parse(const IniFile& file, Cluster result = {}) {
     require_known(file);
     result.name = fs::path(file.name).stem().string();
-    for (const IniEntry& entry : file.entries) apply_text_key(result, file, entry);
+    for (const IniEntry& entry : file.entries)
+        if (!apply_text_key(result, file, entry) && entry.key.starts_with("kernel.")) set_host_kernel(result.device.host_kernels, entry.key, number(file, entry));
     for (const Key& key : kKeys) {
         const auto entry =
             std::find_if(file.entries.begin(), file.entries.end(), [&](const IniEntry& e) { return e.key == key.name; });
@@ -279,6 +288,7 @@ std::string cluster_text(const cluster::Cluster& cluster, const std::string& pro
         }
         if (!lines.empty()) text += section == "device" ? lines : fmt::format("\n[{}]\n{}", section, lines);
     }
+    if (const std::string kernels = host_kernel_text(cluster.device.host_kernels); !kernels.empty()) text += "\n[kernel]\n" + kernels;
     return text;
 }
 

@@ -4,6 +4,7 @@
 #include "base/nearest.hpp"
 #include "base/units.hpp"
 #include "config/deepspeed_keys.hpp"
+#include "config/strict_json.hpp"
 
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <iterator>
 #include <optional>
 
 namespace zerosim::config {
@@ -197,9 +199,8 @@ private:
 DeepSpeedFile read_deepspeed_file(const std::filesystem::path& path) {
     std::ifstream stream(path);
     if (!stream) throw ConfigError(fmt::format("deepspeed: file '{}' cannot be read", path.string()));
-    const json file = json::parse(stream, nullptr, false, true);
-    if (file.is_discarded()) throw ConfigError(fmt::format("{}: not a JSON file", path.string()));
-    return Reader(path.string()).run(file);
+    const std::string text{std::istreambuf_iterator<char>(stream), {}};
+    return Reader(path.string()).run(parse_json(text, path.string(), true));
 }
 
 } // namespace zerosim::config

@@ -55,6 +55,36 @@ strategy::DeepSpeedOptions deepspeed_of(const Values& values) {
     return o;
 }
 
+namespace {
+
+/// Settings that only some stages read: in bits 1 << stage. Stage 0 reduces in torch's own buckets, stage 3 has no flat groups.
+struct StagedOption {
+    const char* key;
+    unsigned stages;
+};
+constexpr unsigned kFlat = 1U << 1 | 1U << 2, kSharded = 1U << 3, kGradients = kFlat | kSharded;
+constexpr StagedOption kStaged[] = {
+    {"strategy.reduce-bucket-size", kGradients},       {"strategy.reduce-scatter", kGradients},         {"strategy.contiguous-gradients", kFlat},
+    {"strategy.multi-rank-bucket-allreduce", kFlat},   {"strategy.round-robin-gradients", kFlat},       {"strategy.prefetch-bucket-size", kSharded},
+    {"strategy.persistence-threshold", kSharded},      {"strategy.model-persistence-threshold", kSharded},
+    {"strategy.max-live-parameters", kSharded},        {"strategy.max-reuse-distance", kSharded},       {"strategy.sub-group-size", kSharded},
+    {"strategy.offload-ratio", kSharded},              {"strategy.offload-max-in-cpu", kSharded},       {"strategy.offload-buffer-size", kSharded},
+    {"strategy.offload-buffer-count", kSharded},       {"strategy.offload-optimizer-buffer-count", kSharded},
+    {"strategy.allgather-bucket-size", 0},   // torch has all_gather_into_tensor: stage_1_and_2 gathers a group in one call
+};
+
+} // namespace
+
+std::vector<std::string> settings_of_other_stages(const Values& values) {
+    std::vector<std::string> settings;
+    if (values.text("strategy.system") != "deepspeed") return settings;
+    const auto stage = static_cast<unsigned>(values.integer("strategy.zero-stage"));
+    for (const StagedOption& option : kStaged)
+        if (values.given(option.key) && (option.stages >> stage & 1U) == 0)
+            settings.push_back(fmt::format("{} ({}) at strategy.zero-stage {}", option.key, values.at(option.key).origin, stage));
+    return settings;
+}
+
 void refuse_deepspeed_options(const Values& values) {
     for (const Option& option : option_table()) {
         if (option.group != "DeepSpeed" || values.text(option.key) == option.default_value) continue;

@@ -2,6 +2,7 @@
 #include "base/nearest.hpp"
 #include "config/huggingface_families.hpp"
 #include "config/json_keys.hpp"
+#include "config/strict_json.hpp"
 #include "model/families.hpp"
 
 namespace zerosim::config {
@@ -48,7 +49,7 @@ void import_qwen(const JsonKeys& keys, model::Model& m) {
 } // namespace
 
 LoadedModel import_huggingface(std::string_view text, const std::string& name, const std::string& place) {
-    json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
+    json object = parse_json(text, place);
     if (!object.is_object()) throw ConfigError(fmt::format("{}: not a JSON object", place));
     const JsonKeys keys(std::move(object), place);
     LoadedModel loaded;

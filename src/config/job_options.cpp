@@ -2,9 +2,11 @@
 
 #include "base/nearest.hpp"
 #include "base/units.hpp"
+#include "cluster/nvlinks.hpp"
 #include "config/option_rows.hpp"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <optional>
@@ -47,16 +49,55 @@ std::vector<cluster::SlowRanks> slow_ranks_of(const Values& values, std::int64_t
     return result;
 }
 
-/// nic:RANKS, nvlink:RANKS or node:NODES (all cards of a node), with :FRACTION where `slow`.
-void add_links(const Values& values, const char* key, bool slow, const cluster::Cluster& cluster, std::int64_t ranks, std::vector<cluster::LinkFault>& links) {
-    const std::vector<std::string> kinds{"nic", "nvlink", "node"};
+constexpr const char* kFailedLinks = "variation.failed-links";
+
+/// `brick:RANKS`: one NVLink of a device is down, each time that it is named.
+cluster::LinkFault brick(const Values& values, std::string_view item, std::string_view ranks_text, const cluster::Cluster& cluster, std::int64_t ranks) {
+    const auto range = range_of(ranks_text, ranks);
+    if (!range) values.refuse(kFailedLinks, fmt::format("has '{}': use brick:RANK or brick:FIRST-LAST with ranks of 0 to {}", item, ranks - 1));
+    const std::int64_t links = cluster::links_of_device(cluster);
+    if (links < 2)
+        values.refuse(kFailedLinks, fmt::format("has '{}', but cluster '{}' does not tell how many NVLinks a device has (collective.tuning, node.wiring); "
+                                                "variation.slow-links nvlink:RANK:FRACTION says what is left", item, cluster.name));
+    return {cluster::LinkTier::nvlink, range->first, range->second, static_cast<double>(links - 1) / static_cast<double>(links)};
+}
+
+/// `pair:RANK-RANK`: the link between two devices of a node is down.
+cluster::FailedPair failed_pair(const Values& values, std::string_view item, std::string_view pair_text, const cluster::Cluster& cluster, std::int64_t ranks) {
+    const auto pair = range_of(pair_text, ranks);
+    if (!pair || pair->first == pair->second || pair->first / cluster.devices_per_node != pair->second / cluster.devices_per_node)
+        values.refuse(kFailedLinks, fmt::format("has '{}': use pair:RANK-RANK with two ranks of 0 to {}, the lower first, on one node of {}", item, ranks - 1, cluster.devices_per_node));
+    if (!cluster::has_pair_links(cluster))
+        values.refuse(kFailedLinks, fmt::format("has '{}', but the devices of cluster '{}' reach each other over a switch: no link belongs to a pair. "
+                                                "brick:RANK takes one NVLink from a device", item, cluster.name));
+    return {pair->first, pair->second};
+}
+
+/// A fault of a link that no collective takes would change nothing.
+void require_nvlink(const Values& values, const char* key, std::string_view item, const cluster::Cluster& cluster) {
+    if (cluster.fabric.wiring != cluster::Wiring::pcie && !cluster.fabric.devices_apart) return;
+    if (const std::string& transport = values.text("transport"); transport != "auto")
+        values.refuse(key, fmt::format("has '{}', but with transport {} no collective takes NVLink", item, transport));
+    values.refuse(key, fmt::format("has '{}', but the devices of cluster '{}' have no NVLink", item, cluster.name));
+}
+
+/// nic:RANKS, nvlink:RANKS or node:NODES (all cards of a node), with :FRACTION where `slow`; brick:RANKS and pair:RANK-RANK where not.
+void add_links(const Values& values, const char* key, bool slow, const cluster::Cluster& cluster, std::int64_t ranks, cluster::Variation& variation) {
+    std::vector<cluster::LinkFault>& links = variation.links;
+    std::vector<std::string> kinds{"nic", "nvlink", "node"};
+    if (!slow) kinds.insert(kinds.end(), {"brick", "pair"});
     for (const std::string& item : split(values.text(key), ',')) {
         const std::vector<std::string> parts = split(item, ':');
         const std::string kind = parts.empty() ? "" : parts[0];
-        if (kind != "nic" && kind != "nvlink" && kind != "node")
-            values.refuse(key, fmt::format("has '{}': its first word is nic, nvlink or node{}", item, did_you_mean(kind, kinds)));
-        if (kind == "nvlink" && cluster.fabric.wiring == cluster::Wiring::pcie)
-            values.refuse(key, fmt::format("has '{}', but the devices of cluster '{}' have no NVLink", item, cluster.name));
+        if (std::ranges::find(kinds, kind) == kinds.end())
+            values.refuse(key, fmt::format("has '{}': its first word is one of {}{}", item, fmt::join(kinds, ", "), did_you_mean(kind, kinds)));
+        if (kind != "nic" && kind != "node") require_nvlink(values, key, item, cluster);
+        if (kind == "brick" || kind == "pair") {
+            const std::string_view named = parts.size() == 2 ? std::string_view(parts[1]) : std::string_view();
+            if (kind == "brick") links.push_back(brick(values, item, named, cluster, ranks));
+            else variation.pairs.push_back(failed_pair(values, item, named, cluster, ranks));
+            continue;
+        }
         const std::int64_t count = kind == "node" ? cluster::nodes(cluster, ranks) : ranks;
         const auto range = parts.size() > 1 ? range_of(parts[1], count) : std::nullopt;
         const auto fraction = !slow ? std::optional(0.0) : parts.size() == 3 ? parse_real(parts[2]) : std::nullopt;
@@ -79,7 +120,7 @@ void job_options(Table& t) {
     t.integer("variation.seed", "0", 0, 9e18, "of these draws");
     t.text("variation.slow-ranks", "", "RANK:FACTOR or FIRST-LAST:FACTOR, comma-separated: kernels take FACTOR times as long").default_text = "none";
     t.text("variation.slow-links", "", "nic:RANK:FRACTION, nvlink:RANK:FRACTION or node:NODE:FRACTION of the bandwidth, comma-separated").default_text = "none";
-    t.text("variation.failed-links", "", "nic:RANK, nvlink:RANK or node:NODE, comma-separated: traffic takes another way").default_text = "none";
+    t.text("variation.failed-links", "", "nic:RANK, nvlink:RANK, node:NODE, brick:RANK (one NVLink of it), pair:RANK-RANK (their own link), comma-separated").default_text = "none";
 
     t.group("Reliability of a long job", bits({Command::simulate, Command::compare, Command::show, Command::sweep}));
     t.real("reliability.device-mtbf-hours", "", 1e-3, 1e12, "running hours of one device to a failure that ends the job").default_text = "50676, as in Llama 3's training";
@@ -96,8 +137,8 @@ cluster::Variation variation_of(const Values& values, const cluster::Cluster& cl
     variation.device_spread = values.real("variation.device-spread");
     variation.seed = static_cast<std::uint64_t>(values.integer("variation.seed"));
     variation.slow_ranks = slow_ranks_of(values, ranks);
-    add_links(values, "variation.slow-links", true, cluster, ranks, variation.links);
-    add_links(values, "variation.failed-links", false, cluster, ranks, variation.links);
+    add_links(values, "variation.slow-links", true, cluster, ranks, variation);
+    add_links(values, kFailedLinks, false, cluster, ranks, variation);
     return variation;
 }
 

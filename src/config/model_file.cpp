@@ -27,7 +27,7 @@ struct PresetKey {
     std::string_view key;
     std::variant<std::int64_t Model::*, double Model::*, bool Model::*> member;
 };
-constexpr std::array<PresetKey, 19> kPresetKeys{{
+constexpr std::array<PresetKey, 20> kPresetKeys{{
     {"model.layers", &Model::layers},
     {"model.hidden", &Model::hidden},
     {"model.heads", &Model::heads},
@@ -41,6 +41,7 @@ constexpr std::array<PresetKey, 19> kPresetKeys{{
     {"model.rotary-base", &Model::rotary_base},
     {"model.tied", &Model::tied},
     {"model.qkv-bias", &Model::qkv_bias},
+    {"model.fused-qkv", &Model::fused_qkv},
     {"model.output-bias", &Model::output_bias},
     {"model.mlp-bias", &Model::mlp_bias},
     {"model.full-attention-every", &Model::full_attention_every},

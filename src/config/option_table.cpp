@@ -21,7 +21,7 @@ void model_and_cluster(Table& t) {
     t.choice("mode", {"train", "inference"}, {}, "what is planned; inference: simulate and show only");
 
     t.group("Cluster", kScenario);
-    t.text("cluster", "local", "preset (zerosim list clusters) or the path of one").commands = kScenario | kLaunch;
+    t.text("cluster", "local", "preset (zerosim list clusters) or the path of one").commands = kScenario | kLaunch | bits({Command::doctor});
     t.integer("ranks", "1", 1, 1e7, "world size; under mpirun MPI's").commands =
         kScenario | bits({Command::collectives, Command::calibrate});
     Option& devices = t.integer("cluster.gpus-per-node", "", 1, 4096, "devices of a node");
@@ -30,11 +30,14 @@ void model_and_cluster(Table& t) {
     Option& network = t.real("cluster.network-gigabits-per-node", "", 1e-3, 1e6, "network of a node, Gbit/s");
     network.default_text = "the cluster's";
     network.commands = kScenario | bits({Command::collectives});
-    t.choice("cluster.software", {"auto", "none", "torch-2.0", "torch-2.6", "torch-2.11", "torchtitan-2025"}, {},
+    t.choice("cluster.software", {"auto", "none", "torch-2.0", "torch-2.6", "torch-2.11", "torchtitan-2025", "litgpt-2023"}, {},
              "whose kernels and host code run; auto: none for zerosim and on CPUs, torch-2.0 for fsdp, else the cluster's or torch-2.11");
     t.choice("cluster.communication", {"modelled", "free"}, {}, "free: collectives take no time");
     t.choice("collective.order", {"rank", "library"}, {"library"}, "rank: sums in rank order, the same bits at every run");
-    t.choice("device", {"auto", "cpu", "cuda"}, {}, "what kernels run on");
+    t.choice("device", {"auto", "cpu", "cuda"}, {}, "what kernels run on; collectives and calibrate measure the CPU unless it is cuda").commands =
+        kScenario | kLaunch;
+    t.choice("transport", {"auto", "nvlink", "pcie", "host", "network"}, {},
+             "the path of collectives between GPUs of a node: auto: as NCCL finds best; host: through host memory; network: as if each GPU were a node").commands = kScenario | bits({Command::collectives});
     t.choice("compute", {"real", "synthetic"}, {},
              "synthetic: buffers and collectives are real, kernels take their modelled time")
         .commands = kRun;
@@ -97,8 +100,10 @@ void techniques(Table& t) {
 void running(Table& t) {
     t.group("Run", kRun);
     t.integer("timeout-seconds", "120", 1, 1e7, "the watchdog: a collective that waits longer ends the job").commands =
+        kLaunch;
+    t.flag("share-device", false, "several ranks of a node may run on one GPU: slow, for tests").commands = kLaunch;
+    t.flag("register-buffers", false, "GPUs: NCCL gets the arenas registered, and moves data without copies of its own where it can").commands =
         bits({Command::run, Command::collectives});
-    t.flag("share-device", false, "several ranks of a node may run on one GPU: slow, for tests");
     t.text("inject", "", "a fault, for tests and drills: rank:op:throw|hang|slow|exit").default_text = "none";
     t.flag("trace", true, "record when each op began and ended");
     t.flag("check-numerics", false, "look for NaN and infinity after every kernel");

@@ -39,20 +39,27 @@ private:
 
 std::string compute_section(const ResidualTable& table, const cluster::Cluster& cluster, bool fp8) {
     if (fp8) return "compute-fp8";
-    const std::string own = "compute-" + cluster.device.generation;
+    const std::string& generation = cluster.device.generation;   // "ampere-8.6" has ampere's rows
+    const std::string own = "compute-" + generation.substr(0, generation.find('-'));
     return table.has(own) ? own : "compute-other";
 }
 
 } // namespace
 
 std::optional<cluster::Residuals> residuals_of(const cluster::Cluster& cluster, bool fp8, const SearchPaths& paths) {
-    if (cluster.device.is_cpu) return std::nullopt;
+    if (cluster.device.is_cpu && !cluster.measured) return std::nullopt; // rows are of calibrated machines
     for (const std::filesystem::path& root : paths.configs) {
         std::error_code error;
         if (!std::filesystem::is_regular_file(root / "residuals.cfg", error)) continue;
         const ResidualTable table(root / "residuals.cfg");
         cluster::Residuals residuals;
         residuals.coverage = table.at("coverage");
+        if (cluster.device.is_cpu) {
+            if (!table.has("compute-cpu")) return std::nullopt;
+            residuals.compute = residuals.host = table.residual("compute-cpu"); // whole steps: kernels and issue share a thread
+            residuals.within_node = residuals.network = table.residual("collectives-cpu");
+            return residuals;
+        }
         residuals.compute = table.residual(compute_section(table, cluster, fp8));
         residuals.within_node = table.residual(cluster.fabric.wiring == cluster::Wiring::pcie ? "collectives-pcie" : "collectives-nvlink");
         residuals.network = table.residual("collectives-network");

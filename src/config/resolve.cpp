@@ -3,10 +3,14 @@
 #include "config/allocator_options.hpp"
 
 #include "base/error.hpp"
+#include "base/transport.hpp"
+#include "cluster/forced_path.hpp"
 #include "config/cluster_file.hpp"
+#include "config/cluster_gaps.hpp"
 #include "config/accelerate_file.hpp"
 #include "config/deepspeed_file.hpp"
 #include "config/deepspeed_options.hpp"
+#include "config/gpu_preset.hpp"
 #include "config/job_options.hpp"
 #include "config/inference_options.hpp"
 #include "config/model_file.hpp"
@@ -50,7 +54,9 @@ LoadedModel model_of(Values& values, const SearchPaths& paths) {
     m.weight_density = values.real("model.weight-density");
     values.set_default("train.sequence-length", std::to_string(m.positions), loaded.origin);
     if (values.integer("train.sequence-length") > m.positions) {
-        values.refuse("train.sequence-length", fmt::format("is more than the {} positions of model {}", m.positions, m.name));
+        values.refuse("train.sequence-length",
+                      m.is_coarse() ? fmt::format("means nothing for model {}: its rules count samples (train.micro-batch), whatever their length", m.name)
+                                    : fmt::format("is more than the {} positions of model {}", m.positions, m.name));
     }
     return loaded;
 }
@@ -167,6 +173,17 @@ void check_shard_group(const Values& values, std::int64_t ranks) {
     if (ranks % group != 0) values.refuse("strategy.shard-group", fmt::format("does not divide {} ranks", ranks));
 }
 
+/// What a run on a GPU is measured against, unless told: what calibrate found out about it, else the preset of such a device.
+void settle_gpu_cluster(Values& values, const SearchPaths& paths, const Machine& machine, std::vector<std::string>& notes) {
+    if (values.given("cluster") || !machine.cuda || values.text("device") == "cpu" || values.text("strategy.system") != "zerosim") return;
+    if (!machine.launched_ranks && values.integer("ranks") != 1) return;   // threads have no GPUs
+    const std::vector<std::string> names = cluster_names(paths);
+    const auto preset = preset_of_gpu(machine.gpu_name, paths.names("clusters"));
+    if (std::find(names.begin(), names.end(), "local-gpu") != names.end()) values.set("cluster", "local-gpu", "zerosim calibrate --device cuda");
+    else if (preset) values.set("cluster", *preset, "preset of " + machine.gpu_name);
+    else notes.push_back(fmt::format("no cluster preset is of a {}: predictions and utilization are of cluster {}; name one with --cluster", machine.gpu_name, values.text("cluster")));
+}
+
 /// Whose kernels the schedule is for: a run's by the device, otherwise the cluster's.
 kernel::Library library_of(Command command, const Values& values, const cluster::Cluster& cluster, const Machine& machine) {
     const std::string& device = values.text("device");
@@ -186,6 +203,20 @@ kernel::Library library_of(Command command, const Values& values, const cluster:
         values.refuse("device", fmt::format("contradicts cluster {}, whose devices are {}s", cluster.name, host ? "CPU" : "GPU"));
     }
     return host ? kernel::Library::host : kernel::Library::cuda;
+}
+
+/// A run forces NCCL; what it is compared with, and what is simulated, is the cluster over that path.
+cluster::Cluster over_transport(Command command, const Values& values, const cluster::Cluster& cluster, std::int64_t ranks) {
+    const Transport transport = *transport_of(values.text("transport"));
+    if (command == Command::run && cluster.device.is_cpu) return cluster;
+    return cluster::over(cluster, transport, ranks);
+}
+
+void check_transport(Command command, const Values& values, kernel::Library library) {
+    if (values.text("transport") == "auto" || command != Command::run) return;
+    if (library == kernel::Library::host) values.refuse("transport", "forces NCCL's path between GPUs; this run is on the CPU, whose ranks have one way only");
+    if (values.boolean("share-device") && values.text("transport") != "network")
+        values.refuse("transport", "contradicts share-device: ranks that share a GPU reach each other over the network alone");
 }
 
 void settle_threads(Values& values, const Machine& machine, std::int64_t ranks) {
@@ -227,6 +258,10 @@ void list_unused(const Values& values, Resolved& resolved) {
                                                   : read_torchtitan_file(path).unused;
         for (const std::string& unused : resolved.unused) resolved.notes.push_back(fmt::format("{}: {} has no effect here", path, unused));
     }
+    for (std::string& setting : settings_of_other_stages(values)) {
+        resolved.notes.push_back(setting + " has no effect here");
+        resolved.unused.push_back(std::move(setting));
+    }
 }
 
 } // namespace
@@ -244,8 +279,10 @@ Resolved resolve(Command command, Values values, const SearchPaths& paths, const
     }
     strategy::Scenario& s = resolved.scenario;
     s.model = std::move(loaded.model);
+    if (command == Command::run) settle_gpu_cluster(values, paths, machine, loaded.notes);
     s.cluster = cluster_of(values, paths);
     s.cluster.software = software_of(values, s.cluster);
+    s.cluster = over_transport(command, values, s.cluster, ranks);
     if (command != Command::run) s.cluster.variation = variation_of(values, s.cluster, ranks);   // a run varies by itself
     s.cluster.reliability = reliability_of(values);
     settle_deepspeed(values, s.model);
@@ -261,6 +298,7 @@ Resolved resolve(Command command, Values values, const SearchPaths& paths, const
     s.collective_order = strategy::CollectiveOrder::rank;
     s.allocator = allocator_of(values);
     s.library = library_of(command, values, s.cluster, machine);
+    check_transport(command, values, s.library);
     s.compute_threads = static_cast<int>(values.integer("compute-threads"));
     resolved.run = run_options_of(values);
     if (resolved.run.inject && resolved.run.inject->rank >= ranks)
@@ -288,6 +326,7 @@ Resolved resolve(const Request& request, const SearchPaths& paths, const Machine
     Resolved resolved = resolve(request.command, std::move(reading.values), paths, machine);
     resolved.positionals = std::move(reading.positionals);
     resolved.warnings = std::move(reading.warnings);
+    if (std::string gaps = cluster_gaps(resolved.scenario.cluster, true); !gaps.empty()) resolved.warnings.push_back(std::move(gaps));
     return resolved;
 }
 

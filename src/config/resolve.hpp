@@ -4,6 +4,7 @@
 // refused.
 #pragma once
 
+#include "base/transport.hpp"
 #include "cluster/residuals.hpp"
 #include "config/search_paths.hpp"
 #include "config/values.hpp"
@@ -37,7 +38,8 @@ struct RunOptions {
     double timeout_seconds = 120;
     std::optional<Fault> inject;
     bool trace = true;
-    bool share_device = false;
+    bool share_device = false, register_buffers = false;
+    Transport transport = Transport::automatic;
     bool check_numerics = false;
     bool explain = false, estimators = false;
     bool sensitivity = false;
@@ -55,6 +57,7 @@ struct Machine {
     int cores = 1;                              // that this process may use
     bool cuda = false;                          // the build has a CUDA device and one is here
     std::string no_cuda = "not looked for";     // why there is none
+    std::string gpu_name;                       // as the driver calls the first one
     std::optional<std::int64_t> launched_ranks; // MPI's world size, under a launcher
     std::optional<std::int64_t> local_ranks;    // of them on this node; default: all ranks
 };

@@ -120,6 +120,8 @@ void check_framework_options(const Values& values, System system) {
     only(framework, "train.optimizer", "adamw");
     only(framework, "train.compile", "false");
     only(framework, "train.lora-rank", "0");
+    if (values.given("train.lora-targets") && values.integer("train.lora-rank") == 0)
+        values.refuse("train.lora-targets", "names the layers of adapters, but there are none: give train.lora-rank too");
     only(framework, "train.loss-chunks", "1");
     only(framework, "train.fused-loss", "false");
     only(framework, "train.offload-activations", "none");
@@ -228,6 +230,10 @@ RunOptions run_options_of(const Values& values) {
     run.check_numerics = values.boolean("check-numerics");
     run.explain = values.boolean("explain");
     run.share_device = values.boolean("share-device");
+    run.register_buffers = values.boolean("register-buffers");
+    if (run.register_buffers && run.arena != Arena::planned) values.refuse("register-buffers", "registers planned arenas: leave out strategy.arena");
+    if (run.register_buffers && run.device == DeviceChoice::cpu) values.refuse("register-buffers", "is for GPUs");
+    run.transport = *transport_of(values.text("transport"));
     run.estimators = values.boolean("estimators");
     run.sensitivity = values.boolean("sensitivity");
     run.maximize = values.text("max");

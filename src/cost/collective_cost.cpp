@@ -110,10 +110,8 @@ void require_links(const Placement& place, const cluster::Cluster& cluster) {
                         cluster.name, place.ranks, place.nodes, cluster.devices_per_node));
 }
 
-} // namespace
-
-double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
-                          const cluster::Cluster& cluster, std::int64_t world) {
+double seconds_of(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride, const cluster::Cluster& cluster,
+                  std::int64_t world, Surroundings surroundings, DType type) {
     if (ranks <= 1 || cluster.free_communication) return 0.0;
     const Placement placement = place(ranks, stride, cluster);
     require_links(placement, cluster);
@@ -121,7 +119,19 @@ double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::
     if (!cluster.device.is_cpu) return gpu(kind, bytes, placement, cluster).seconds;
     // One thread of a rank communicates: it never has more than a core, and less when ranks outnumber cores.
     const double share = std::min(1.0, cluster::cores_per_rank(cluster, world > 0 ? world : ranks * stride));
-    return host_collective(kind, bytes, placement, cluster).seconds / share;
+    return host_collective(kind, bytes, placement, cluster, surroundings, type).seconds / share;
+}
+
+} // namespace
+
+double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
+                          const cluster::Cluster& cluster, std::int64_t world, DType type) {
+    return seconds_of(kind, message_bytes, ranks, stride, cluster, world, Surroundings::alone, type);
+}
+
+double step_collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
+                               const cluster::Cluster& cluster, std::int64_t world, DType type) {
+    return seconds_of(kind, message_bytes, ranks, stride, cluster, world, Surroundings::step, type);
 }
 
 CollectiveChoice collective_choice(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,

@@ -19,7 +19,10 @@ namespace zerosim::cost {
 
 /// A collective of `message_bytes` (larger buffer) among `ranks` ranks, `stride` apart in rank order. `world` = ranks that run at
 /// once, which share the cores of a CPU node; 0 = ranks * stride.
+/// Alone and repeated, as benchmarks do; within a step: step_collective_seconds, which differs on CPUs.
 [[nodiscard]] double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
-                                        const cluster::Cluster& cluster, std::int64_t world = 0);
+                                        const cluster::Cluster& cluster, std::int64_t world = 0, DType type = DType::fp32);
+[[nodiscard]] double step_collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
+                                             const cluster::Cluster& cluster, std::int64_t world, DType type = DType::fp32);
 
 } // namespace zerosim::cost

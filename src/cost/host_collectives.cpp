@@ -27,6 +27,8 @@ struct HostTask {
     const cluster::Cluster& cluster;
     double working_set; // bytes of all the buffers of the group's ranks on a node
     double network;     // bytes/s of a rank to other nodes
+    Surroundings surroundings;
+    double reduction;   // bytes/s of a rank's own sums; 0 = they cost nothing
 
     [[nodiscard]] double ranks() const { return static_cast<double>(place.ranks); }
     [[nodiscard]] double per_node() const { return static_cast<double>(place.per_node); }
@@ -37,7 +39,8 @@ struct HostTask {
         return cache > 0 && working_set > cache ? 1 - cache / working_set : 0.0;
     }
     [[nodiscard]] double seconds_a_byte() const {
-        const double cached = 1 / cluster.intra_node.achieved_bytes_per_second();
+        const bool cold = surroundings == Surroundings::step && cluster.transport.cold_bytes_per_second > 0;
+        const double cached = 1 / (cold ? cluster.transport.cold_bytes_per_second : cluster.intra_node.achieved_bytes_per_second());
         const double uncached = cluster.transport.uncached_bytes_per_second;
         return uncached > 0 ? cached + memory_part() * std::max(0.0, 1 / uncached - cached) : cached;
     }
@@ -45,7 +48,8 @@ struct HostTask {
     [[nodiscard]] double within(double messages, double size) const {
         if (messages <= 0) return 0.0;
         const bool announced = cluster.transport.eager_bytes > 0 && size > static_cast<double>(cluster.transport.eager_bytes);
-        const double each = cluster.intra_node.latency_seconds + (announced ? cluster.transport.rendezvous_seconds : 0.0);
+        const double cold = surroundings == Surroundings::step ? cluster.transport.cold_latency_seconds : 0.0;
+        const double each = cluster.intra_node.latency_seconds + cold + (announced ? cluster.transport.rendezvous_seconds : 0.0);
         return messages * (each + size * seconds_a_byte());
     }
     [[nodiscard]] double across(double messages, double size) const {
@@ -69,7 +73,7 @@ struct HostTask {
         return std::max(place.per_node > 1 ? within(1, size) : 0.0, cluster.network.latency_seconds + size / (network * per_node()));
     }
     [[nodiscard]] double sum(double read) const {
-        return cluster.reduction_bytes_per_second > 0 ? read / cluster.reduction_bytes_per_second : 0.0;
+        return reduction > 0 ? read / reduction : 0.0;
     }
 };
 
@@ -81,7 +85,7 @@ double exchange(CollectiveKind kind, const HostTask& t) {
         case reduce_scatter: return t.to_all(slice) + t.sum(t.bytes);
         case all_reduce:
             if (t.bytes * t.ranks() <= kGatheredBytes) return t.to_all(t.bytes) + t.sum(t.bytes * t.ranks());
-            return 2 * t.to_all(slice) + t.sum(t.bytes) + t.cluster.collective_launch_seconds; // two calls
+            return 2 * t.to_all(slice) + t.sum(t.bytes);
         case broadcast: break;
     }
     // A pipelined chain. With two ranks bytes go one way, where every other step sends and receives: 0.5 of the time where cores copy
@@ -137,8 +141,8 @@ double bruck(CollectiveKind kind, const HostTask& t) {
 double hierarchical(CollectiveKind kind, const HostTask& t) {
     if (t.place.nodes == 1 || t.place.per_node == 1 || kind == broadcast || kind == all_to_all) return exchange(kind, t);
     const Placement inside{t.place.per_node, t.place.per_node, 1}, between{t.place.nodes, 1, t.place.nodes};
-    const HostTask whole{t.bytes, inside, t.cluster, t.working_set, t.network};
-    const HostTask part{t.bytes / t.per_node(), between, t.cluster, t.working_set, t.network};
+    const HostTask whole{t.bytes, inside, t.cluster, t.working_set, t.network, t.surroundings, t.reduction};
+    const HostTask part{t.bytes / t.per_node(), between, t.cluster, t.working_set, t.network, t.surroundings, t.reduction};
     const double scatter = exchange(reduce_scatter, whole), gather = exchange(all_gather, whole);
     if (kind == all_gather) return exchange(all_gather, part) + gather;
     if (kind == reduce_scatter) return scatter + exchange(reduce_scatter, part);
@@ -165,15 +169,17 @@ double buffer_bytes(CollectiveKind kind, double bytes, double ranks) {
 
 } // namespace
 
-HostTimed host_collective(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster) {
+HostTimed host_collective(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster, Surroundings surroundings,
+                          DType type) {
     const double ranks = static_cast<double>(place.ranks);
+    const double narrow = size_of(type) == 2 ? cluster.transport.narrow_reduction_bytes_per_second : 0.0;
     const double network = cluster.network.achieved_bytes_per_second() * uplink_share(kind, place, cluster);
-    const HostTask task{bytes, place, cluster, buffer_bytes(kind, bytes, ranks) * static_cast<double>(place.per_node), network};
+    const HostTask task{bytes, place, cluster, buffer_bytes(kind, bytes, ranks) * static_cast<double>(place.per_node), network,
+                        surroundings, narrow > 0 ? narrow : cluster.reduction_bytes_per_second};
     HostTimed best = timed(cluster.transport.algorithm, kind, task);
     if (cluster.transport.algorithm == HostAlgorithm::fastest)
         for (const HostAlgorithm algorithm : {HostAlgorithm::ring, HostAlgorithm::recursive, HostAlgorithm::bruck, HostAlgorithm::hierarchical})
             if (const HostTimed candidate = timed(algorithm, kind, task); candidate.seconds < best.seconds) best = candidate;
-    best.seconds += cluster.collective_launch_seconds;
     return best;
 }
 

@@ -1,8 +1,9 @@
 // Collectives among ranks that are processes or threads of CPUs: what comm/ does, and the textbook algorithms of MPI libraries.
 // Called by collective_seconds and collective_choice on CPU clusters.
-// Idle cores: what ranks share them is collective_seconds'.
+// Idle cores: what ranks share them is collective_seconds'. The hand-over to the communication thread is the (sim/durations).
 #pragma once
 
+#include "base/dtype.hpp"
 #include "cost/collective_choice.hpp"
 
 namespace zerosim::cost {
@@ -12,7 +13,12 @@ struct HostTimed {
     double seconds = 0;
 };
 
+/// Buffers of collectives that are repeated alone stay in the cores' caches; within a step other work has driven
+/// them out (sim/durations asks for it where the step itself does not fit).
+enum class Surroundings : std::uint8_t { alone, step };
+
 /// `bytes` of the larger buffer. By cluster.transport.algorithm; an algorithm that does not offer a kind leaves it to the exchange.
-[[nodiscard]] HostTimed host_collective(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster);
+[[nodiscard]] HostTimed host_collective(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster,
+                                        Surroundings surroundings = Surroundings::alone, DType type = DType::fp32);
 
 } // namespace zerosim::cost

@@ -13,8 +13,9 @@ namespace {
 
 using schedule::Space;
 
-/// Of streaming bandwidth, by a fused Adam of many threads: ZeRO-Offload (arXiv 2101.06840, table 4): 0.22 s for 10^9 parameters on the
-/// two Xeon Platinum 8168 of a DGX-2. 28 bytes a parameter in 0.22 s are 127 GB/s, of about 200 GB/s that STREAM gets of 12 DDR4-2666.
+/// Of streaming bandwidth, by a fused Adam of many threads. Assumed: 0.22 s for 10^9 parameters on the two Xeon Platinum 8168 of a DGX-2, a
+/// figure of ZeRO-Offload (arXiv 2101.06840) that was not read again. 28 bytes a parameter in 0.22 s are 127 GB/s, of the 200 GB/s that STREAM
+/// gets of 12 DDR4-2666 at 0.8. docs/accuracy.md holds offload against a published table.
 constexpr double kHostOptimizerEfficiency = 0.63;
 
 std::int64_t on_node(const cluster::Cluster& cluster, std::int64_t ranks) { return std::clamp<std::int64_t>(ranks, 1, cluster.devices_per_node); }
@@ -22,7 +23,8 @@ std::int64_t on_node(const cluster::Cluster& cluster, std::int64_t ranks) { retu
 double drive_seconds(double bytes, bool read, const cluster::Cluster& cluster, std::int64_t ranks) {
     const double rate = read ? cluster.host.nvme_read_bytes_per_second : cluster.host.nvme_write_bytes_per_second;
     if (rate <= 0)
-        throw ConfigError(fmt::format("cluster '{}' has no NVMe drives (node.nvme-{}-gigabytes-per-second is 0), but the job offloads to them", cluster.name,
+        throw ConfigError(fmt::format("cluster '{0}' has no NVMe drives (node.nvme-{1}-gigabytes-per-second is 0), but the job offloads to them. Give their rates in a "
+                                      "cluster file: [cluster] base = {0}, then [node] nvme-read-gigabytes-per-second and nvme-write-gigabytes-per-second", cluster.name,
                                       read ? "read" : "write"));
     return cluster.host.nvme_latency_seconds + bytes * static_cast<double>(on_node(cluster, ranks)) / rate;
 }
@@ -59,6 +61,13 @@ double host_compute_seconds(kernel::Kernel kernel, const kernel::Attributes& att
         throw ConfigError(fmt::format("cluster '{}' does not say how fast its hosts are (node.host-memory-gigabytes-per-second), but the job's optimizer runs there", cluster.name));
     const double share = cluster.host.memory_bytes_per_second * kHostOptimizerEfficiency / static_cast<double>(on_node(cluster, ranks));
     return kernel::work(kernel, attributes, type).bytes / share;
+}
+
+double slowdown_beside_collectives(const cluster::Cluster& cluster, std::int64_t ranks) {
+    constexpr double kStandsStill = 1e6;
+    if (!cluster.device.is_cpu || cluster.cores <= 0 || cluster.free_communication) return cluster.compute_slowdown;
+    const std::int64_t here = on_node(cluster, ranks);
+    return here > 1 && here <= cluster.cores && cluster.cores % here == 0 ? kStandsStill : cluster.compute_slowdown;
 }
 
 } // namespace zerosim::cost

@@ -19,4 +19,9 @@ namespace zerosim::cost {
 [[nodiscard]] double host_compute_seconds(kernel::Kernel kernel, const kernel::Attributes& attributes, DType type,
                                           const cluster::Cluster& cluster, std::int64_t ranks);
 
+/// What a kernel's rate is divided by, less 1, while a collective moves data on its rank. GPUs: the cluster's compute-slowdown. CPUs whose
+/// cores all compute: the communication thread goes first (exec/thread_priority) and copies bytes itself, so a kernel stands still; the
+/// other threads of its kernel wait for it. Ranks that share cores have that in their share of them.
+[[nodiscard]] double slowdown_beside_collectives(const cluster::Cluster& cluster, std::int64_t ranks);
+
 } // namespace zerosim::cost

@@ -3,6 +3,7 @@
 #include "cost/attention_cost.hpp"
 #include "cost/cost.hpp"
 #include "cost/gemm_cost.hpp"
+#include "cost/host_kernel_cost.hpp"
 #include "kernel/work.hpp"
 
 #include <algorithm>
@@ -102,6 +103,16 @@ double matrix_seconds(Kernel kernel, const kernel::Attributes& a, DType type, co
     return per(work.matrix_flops, peak * (attention ? device.attention_efficiency : device.gemm_efficiency));
 }
 
+/// On a CPU the same core does matrix and vector arithmetic, one after the other; operands lie in its cache or in memory.
+double host_kernel_seconds(Kernel kernel, const kernel::Attributes& attributes, DType type, const kernel::Work& work, double roofline,
+                           const cluster::DeviceSpec& device, double cores) {
+    // Masters and states of AdamW are 16 bytes a parameter, of which three quarters are read and written.
+    const double footprint = kernel == Kernel::adamw || kernel == Kernel::adamw_tensors ? 16 * static_cast<double>(attributes.tokens) : work.bytes;
+    double arithmetic = roofline;
+    if (const std::optional<HostWork> shape = host_work(kernel, attributes)) arithmetic = host_seconds(*shape, type, device).value_or(roofline);
+    return device.kernel_launch_seconds + std::max(arithmetic, work.bytes / host_streaming_rate(footprint, device)) / cores;
+}
+
 } // namespace
 
 double kernel_seconds(Kernel kernel, const kernel::Attributes& attributes, DType type, const cluster::DeviceSpec& device,
@@ -111,9 +122,8 @@ double kernel_seconds(Kernel kernel, const kernel::Attributes& attributes, DType
     const double vector = per(work.flops - work.matrix_flops, device.vector_flops);
     const double memory = per(bytes_moved(kernel, attributes, type, software, work.bytes),
                               device.memory_bytes_per_second * memory_efficiency(kernel, device, software));
-    // On a CPU the same core does matrix and vector arithmetic, one after the other; a GPU's tensor cores run beside the others.
-    const double arithmetic = device.is_cpu ? matrix + vector : std::max(matrix, vector);
-    return device.kernel_launch_seconds + std::max(arithmetic, memory) / cores;
+    if (device.is_cpu) return host_kernel_seconds(kernel, attributes, type, work, matrix + vector, device, cores);
+    return device.kernel_launch_seconds + std::max({matrix, vector, memory}) / cores; // tensor cores run beside the others
 }
 
 } // namespace zerosim::cost

@@ -25,12 +25,13 @@ struct WithinNode {
 /// Groups over several nodes. "Network" is the latency of an LL step between nodes: `network.latency-microseconds`.
 struct AcrossNodes {
     double lone_rate = 1;       // one rank a node: sends and receives share a device's copies
-    double ring_ll_cost = 1, ring_ll128_cost = 1;
+    double ring_ll_card = 1;    // LL's 8 bytes of 16 go at half the links' rate, and a card's channels send no more than these GB/s at 400 Gbit/s
+    double ring_ll128_cost = 1;
     double ring_ll128_hop = 1, ring_simple_hop = 1, ring_ll128_network = 1, ring_simple_network = 1;
     double tree_rate = 1, tree_ll_cost = 1, tree_ll128_cost = 1;
     double tree_ll_ramp_network = 0; // of the tree's steps between nodes: messages of more than one LL slot, half of it at 64 KiB
     double tree_ll128_hop = 1, tree_ll128_network = 1;
-    double tree_ramp_us = 0, tree_ramp_network = 0, tree_ramp_bytes = 1; // Simple: chunks fill the tree's pipeline
+    double tree_ramp_us = 0, tree_ramp_bytes = 1; // Simple (steps as the ring's): chunks fill the tree's pipeline
     double nvls_tree_rate = 1;  // of NCCL's estimate with achieved rates
     double nvls_tree_start_us = 0, nvls_tree_network = 0;
     double nvls_tree_ramp_us = 0, nvls_tree_ramp_network = 0, nvls_tree_ramp_bytes = 1;

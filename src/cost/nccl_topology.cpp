@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <span>
 
 namespace zerosim::cost {
@@ -108,16 +109,21 @@ NcclTopology nccl_topology(const Placement& place, const cluster::Cluster& clust
     result.network = cluster.network.bytes_per_second;
     result.achieved_network = cluster.network.achieved_bytes_per_second();
     result.nvls = result.generation >= 2 && result.nvlink && cluster.fabric.wiring == Wiring::switched &&
-                  cluster.fabric.island_devices == 0 && place.per_node > 2 && !(result.many_hosts && place.nodes > 1);
+                  cluster.fabric.island_devices == 0 && place.least_per_node() > 2 && !(result.many_hosts && place.nodes > 1);
     if (result.nvls) result.head = head_speed(result.generation, result.links, place.per_node);
     result.tree = result.ring;
     if (place.nodes == 1) return result;
-    // A channel's ring leaves a node through one card. A tree over two nodes sends each byte once each way, a ring
-    // 2 (n - 1) / n times.
-    const double all_cards = cluster.fabric.cards > 0 ? static_cast<double>(cluster.fabric.cards) : static_cast<double>(cluster.devices_per_node);
-    const double cards = std::max(1.0, all_cards * static_cast<double>(place.per_node) / static_cast<double>(cluster.devices_per_node));
-    const double used = std::min(cards, static_cast<double>(std::max<std::int64_t>(result.channels, 1)));
-    const double across = result.network * static_cast<double>(place.per_node) * used / cards;
+    // All rings pass through the node with the fewest devices: channels are as many as its search found (ncclTopoPostset takes the
+    // least). Devices present there use a card each, while there are cards; the groups of a node (its stride) share them evenly.
+    const auto of_node = static_cast<double>(cluster.devices_per_node);
+    const double groups = std::max(1.0, std::floor(of_node / static_cast<double>(place.per_node)));
+    const double all_cards = cluster.fabric.cards > 0 ? std::min(static_cast<double>(cluster.fabric.cards), of_node) : of_node;
+    const double working = std::min(all_cards, static_cast<double>(place.least_per_node()) * groups);
+    const double cards = std::max(1.0, working / groups);
+    result.shares = working / groups * of_node / all_cards;
+    // A channel's ring leaves a node through one card. A tree over two nodes sends each byte once each way, a ring 2 (n - 1) / n times.
+    const double used = result.cards = std::min(cards, static_cast<double>(std::max<std::int64_t>(result.channels, 1)));
+    const double across = result.network * result.shares * used / cards;
     result.tree = std::min(result.ring, across * (place.nodes == 2 ? 2.0 : 1.0));
     result.ring = std::min(result.ring, across);
     if (result.many_hosts) {

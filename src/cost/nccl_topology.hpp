@@ -15,6 +15,8 @@ struct NcclTopology {
     bool nvls = false;           // the switch adds and multicasts
     bool many_hosts = false;     // an NVLink domain of several hosts (GB200 NVL72)
     std::int64_t channels = 0;
+    double cards = 0;            // of a node that channels use; 0 within a node
+    double shares = 0;           // of a device in its node's network, that the group has on its node with the fewest devices
     double links = 0;            // of a device within the node, as NCCL counts them
     double ring = 0, tree = 0;   // all channels, as NCCL estimates them, over all nodes
     double head = 0;             // one NVLS channel

@@ -88,9 +88,9 @@ double nvls_seconds(const Question& q, Protocol protocol) {
 
 double nvls_tree_seconds(const Question& q, Protocol protocol) {
     if (!q.topology.nvls || protocol != Protocol::simple || q.place.nodes == 1 || q.kind != all_reduce) return kNever;
-    const double heads = q.per_node;
+    const double heads = static_cast<double>(q.place.least_per_node());
     const double within = q.topology.head * kNvlsEfficiency[q.row] * (heads - 1) / heads * 2;
-    const double across = q.topology.network * (q.place.nodes == 2 ? 2.0 : 1.0);
+    const double across = q.topology.network * q.topology.shares / heads * (q.place.nodes == 2 ? 2.0 : 1.0);
     const double head = std::min({within, across, kPerChMaxNvlsTreeBw[q.row][q.by_nodes] * kGiga});
     const double latency = kNvlinkLat.nvls_tree + 2 * floor_log2(q.nodes) * kNetLat.nvls_tree;
     return seconds(q, latency, heads * head * q.ranks / q.steps());

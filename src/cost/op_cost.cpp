@@ -1,6 +1,7 @@
 #include "base/error.hpp"
 #include "cost/cost.hpp"
 #include "cost/host_cost.hpp"
+#include "cost/host_kernel_cost.hpp"
 #include "cost/optimizer_cost.hpp"
 #include "cost/slowest_device.hpp"
 #include "schedule/op_work.hpp"
@@ -21,6 +22,7 @@ Space space_of(const Program& program, TensorId id) { return program.storage(pro
 
 double memory_seconds(double bytes, const cluster::Cluster& cluster, double cores) {
     const cluster::DeviceSpec& device = cluster.device;
+    if (device.is_cpu) return device.kernel_launch_seconds + bytes / (host_streaming_rate(bytes, device) * cores);
     const double efficiency = cluster.software.memory.copy > 0 ? cluster.software.memory.copy : device.memory_efficiency;
     return device.kernel_launch_seconds + bytes / (device.memory_bytes_per_second * efficiency * cores);
 }
@@ -52,6 +54,11 @@ double copy_seconds(const Program& program, const Op& op, const cluster::Cluster
 double elementwise_seconds(const Program& program, const Op& op, const cluster::Cluster& cluster, double cores) {
     double bytes = schedule::operand_bytes(program, op);
     const cluster::Software& software = cluster.software;
+    if (cluster.device.is_cpu) {
+        const std::optional<HostWork> work = host_work(op.kernel, program.attributes_of(op));
+        const double arithmetic = work ? host_seconds(*work, schedule::compute_dtype(program, op), cluster.device).value_or(0.0) : 0.0;
+        return std::max(memory_seconds(bytes, cluster, cores), cluster.device.kernel_launch_seconds + arithmetic / cores);
+    }
     if (software.compiled && op.tags.layer >= 0) bytes *= software.compiled_traffic;
     const double efficiency = software.memory.elementwise > 0 ? software.memory.elementwise : cluster.device.memory_efficiency;
     return cluster.device.kernel_launch_seconds + bytes / (cluster.device.memory_bytes_per_second * efficiency * cores);
@@ -93,8 +100,8 @@ double op_seconds(const schedule::Schedule& schedule, const Program& program, co
         case OpKind::collective: {
             const schedule::Collective& collective = program.collective_of(op);
             const schedule::Axis& axis = schedule.axis(collective.axis);
-            return collective_seconds(collective.kind, schedule::message_bytes(program, collective), axis.size, axis.stride,
-                                      cluster, schedule.ranks);
+            return step_collective_seconds(collective.kind, schedule::message_bytes(program, collective), axis.size, axis.stride,
+                                           cluster, schedule.ranks, program.tensor(collective.send).dtype);
         }
         case OpKind::host_compute:
             return host_compute_seconds(op.kernel, program.attributes_of(op), schedule::compute_dtype(program, op), cluster, schedule.ranks);

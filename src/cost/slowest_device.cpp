@@ -5,8 +5,9 @@
 namespace zerosim::cost {
 namespace {
 
-// Sinha et al., "Not All GPUs Are Created Equal", SC22 (arXiv 2208.11035): 8 % variation of performance on average over five systems
-// of equal GPUs. Taken for the distance between the whiskers of a box plot of normal times, 5.4 standard deviations.
+// Sinha et al., "Not All GPUs Are Created Equal", SC22 (arXiv 2208.11035v3, abstract): 8 % variation of performance on average over five
+// systems of equal GPUs, outliers apart. Assumed: that this is the distance between the whiskers of a box plot (quartiles -+ 1.5 times
+// their distance) of normal times, 5.4 standard deviations.
 constexpr double kStandardDeviation = 0.08 / 5.4;
 constexpr std::int64_t kFittedRanks = 8;
 

@@ -17,6 +17,18 @@ cudaDataType_t type_of(DType type) {
     }
 }
 
+/// Bytes that the address is a multiple of, up to the 256 that the library takes for granted unless told (cuBLASLt documentation,
+/// CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES): views into flat units begin anywhere.
+std::uint32_t alignment_of(const void* data) {
+    std::uint32_t bytes = 256;
+    while (reinterpret_cast<std::uintptr_t>(data) % bytes != 0) bytes /= 2;
+    return bytes;
+}
+
+/// The epilogue's vector has no alignment preference, and kernels that the heuristic finds read 16 bytes of it at once: pytorch/pytorch#194497, and Marian's
+/// REQUIRED_BIAS_ALIGNMENT (src/tensors/gpu/prod.cpp).
+constexpr std::uint32_t kEpilogueAlignment = 16;
+
 }  // namespace
 
 /// result = [result +] left * right, all row-major; `bias` is added to every row, `bias_sums` receives the column sums of `left`'s transpose.
@@ -25,6 +37,7 @@ struct CudaBlas::Product {
     bool left_transposed = false, right_transposed = false, accumulate = false;
     const TensorView* bias = nullptr;          // forward: one value a column of the result
     const TensorView* bias_sums = nullptr;     // weight gradient: sums of left over its rows
+    [[nodiscard]] const TensorView* vector() const { return bias != nullptr ? bias : bias_sums; }
 };
 
 struct CudaBlas::Plan {
@@ -50,10 +63,24 @@ void CudaBlas::set(Plan& plan, cublasLtMatmulDescAttributes_t attribute, const T
     library_->check(library_->set_attribute(&plan.description, attribute, &value, sizeof(T)), "cublasLtMatmulDescSetAttribute");
 }
 
+/// All that the choice of an algorithm depends on, as numbers: looked up once a product, so no text.
+CudaBlas::Key CudaBlas::key_of(const Product& p) {
+    Key key{};
+    std::size_t at = 0;
+    for (const TensorView* v : {&p.left, &p.right, &p.result}) {
+        key[at++] = v->rows;
+        key[at++] = v->columns;
+        key[at++] = (v->row_stride << 20) | (static_cast<std::int64_t>(v->dtype) << 16) | alignment_of(v->data);
+    }
+    key[at++] = (p.left_transposed ? 1 : 0) | (p.right_transposed ? 2 : 0) | (p.accumulate ? 4 : 0) | (p.bias != nullptr ? 8 : 0) | (p.bias_sums != nullptr ? 16 : 0);
+    const TensorView* const vector = p.vector();
+    key[at] = vector != nullptr ? static_cast<std::int64_t>(vector->dtype) : -1;
+    return key;
+}
+
 CudaBlas::Plan* CudaBlas::plan_of(const Product& p) {
-    const auto text = [](const TensorView& v) { return fmt::format("{}x{}/{}{}@{}", v.rows, v.columns, v.row_stride, name(v.dtype), reinterpret_cast<std::uintptr_t>(v.data) % 16); };
-    const std::string key = fmt::format("{} {} {} {}{}{}{}{}", text(p.left), text(p.right), text(p.result), p.left_transposed, p.right_transposed, p.accumulate, p.bias != nullptr,
-                                        p.bias_sums != nullptr);
+    if (p.vector() != nullptr && alignment_of(p.vector()->data) < kEpilogueAlignment) return nullptr;
+    const Key key = key_of(p);
     const auto [found, fresh] = plans_.try_emplace(key);
     if (!fresh) return found->second.get();
     auto plan = std::make_unique<Plan>();
@@ -64,10 +91,12 @@ CudaBlas::Plan* CudaBlas::plan_of(const Product& p) {
     if (p.bias != nullptr) {
         set(*plan, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
         set(*plan, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(p.bias->dtype));
+        set(*plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias->data);   // the heuristic may look at it; each product sets its own
     }
     if (p.bias_sums != nullptr) {
         set(*plan, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BGRADB);
         set(*plan, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(p.bias_sums->dtype));
+        set(*plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias_sums->data);
     }
     describe(p.left, plan->left);
     describe(p.right, plan->right);
@@ -76,10 +105,20 @@ CudaBlas::Plan* CudaBlas::plan_of(const Product& p) {
     const auto room = static_cast<std::size_t>(workspace_bytes_);
     library_->check(library_->preference_init(&preference, sizeof(preference)), "cublasLtMatmulPreferenceInit");
     library_->check(library_->set_preference(&preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &room, sizeof(room)), "cublasLtMatmulPreferenceSetAttribute");
+    const std::pair<cublasLtMatmulPreferenceAttributes_t, const TensorView*> operands[] = {{CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &p.right},
+                                                                                         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &p.left},
+                                                                                         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &p.result},
+                                                                                         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &p.result}};
+    for (const auto& [attribute, view] : operands) {
+        const std::uint32_t bytes = alignment_of(view->data);
+        library_->check(library_->set_preference(&preference, attribute, &bytes, sizeof(bytes)), "cublasLtMatmulPreferenceSetAttribute");
+    }
     int count = 0;
     const cublasStatus_t status =
         library_->heuristic(handle_, &plan->description, &plan->right, &plan->left, &plan->result, &plan->result, &preference, 1, &plan->algorithm, &count);
-    if (status == CUBLAS_STATUS_SUCCESS && count > 0) found->second = std::move(plan);
+    // A product with an epilogue can be done without; one that is refused plain is an error in its own words.
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED && p.vector() == nullptr) library_->check(status, "cublasLtMatmulAlgoGetHeuristic");
+    if (status == CUBLAS_STATUS_SUCCESS && count > 0 && plan->algorithm.state == CUBLAS_STATUS_SUCCESS) found->second = std::move(plan);
     return found->second.get();
 }
 
@@ -92,7 +131,16 @@ void CudaBlas::multiply(const Product& p, const cuda::LaunchContext& context) {
         cuda::bias_gradient(p.left, *p.bias_sums, p.accumulate, context);
         return multiply(plain, context);
     }
-    check(plan != nullptr, "cuBLASLt has no algorithm for this product");
+    if (plan == nullptr && p.bias != nullptr) {          // the bias in every row first, and the product is added to it before it is rounded
+        Product plain = p;
+        plain.bias = nullptr;
+        plain.accumulate = true;
+        cuda::copy({p.bias->data, p.result.rows, p.result.columns, 0, p.bias->dtype}, p.result, false, context);
+        return multiply(plain, context);
+    }
+    if (plan == nullptr)
+        throw BugError(fmt::format("cuBLASLt has no algorithm for this product: {} x {} by {} x {} of {}, operands at multiples of {}, {} and {} bytes", p.left.rows, p.left.columns,
+                                   p.right.rows, p.right.columns, name(p.left.dtype), alignment_of(p.left.data), alignment_of(p.right.data), alignment_of(p.result.data)));
     if (p.bias != nullptr) set(*plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias->data);
     if (p.bias_sums != nullptr) set(*plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias_sums->data);
     const float one = 1.0f, beta = p.accumulate ? 1.0f : 0.0f;

@@ -9,9 +9,9 @@
 
 #include <cublasLt.h>
 
+#include <array>
 #include <map>
 #include <memory>
-#include <string>
 
 namespace zerosim::device {
 
@@ -31,8 +31,10 @@ public:
 private:
     struct Product;
     struct Plan;
+    using Key = std::array<std::int64_t, 11>;              // shapes, strides, types, alignment, epilogue
+    [[nodiscard]] static Key key_of(const Product& product);
     void multiply(const Product& product, const cuda::LaunchContext& context);
-    [[nodiscard]] Plan* plan_of(const Product& product);
+    [[nodiscard]] Plan* plan_of(const Product& product);   // null: not in one call
     void describe(const TensorView& view, cublasLtMatrixLayoutOpaque_t& layout) const;
     template <class T>
     void set(Plan& plan, cublasLtMatmulDescAttributes_t attribute, const T& value) const;
@@ -41,7 +43,7 @@ private:
     cublasLtHandle_t handle_ = nullptr;
     std::int64_t workspace_bytes_;
     DeviceMemory workspace_;
-    std::map<std::string, std::unique_ptr<Plan>> plans_;   // by shape, types and epilogue; null: the library has no algorithm
+    std::map<Key, std::unique_ptr<Plan>> plans_;           // null: the library has no algorithm
 };
 
 }  // namespace zerosim::device

@@ -17,30 +17,62 @@ constexpr int kAmpere = 8, kHopper = 9;                  // compute capability
 /// cuBLAS documentation, "cuBLAS workspace": 32 MiB on Hopper and Blackwell, 4 MiB before.
 constexpr std::int64_t kHopperWorkspace = std::int64_t{32} << 20, kOlderWorkspace = std::int64_t{4} << 20;
 
+/// Of the whole device; -1 where the driver refuses to say.
+std::int64_t used_now() {
+    std::size_t free = 0, total = 0;
+    return cudaMemGetInfo(&free, &total) == cudaSuccess ? static_cast<std::int64_t>(total - free) : -1;
+}
+
+/// Stream-ordered frees go back to the system at the next synchronisation unless the pool may keep them (CUDA Runtime API,
+/// cudaMemPoolAttrReleaseThreshold: 0 by default), and every step would map its memory anew.
+void keep_freed_memory(int ordinal) {
+    int supported = 0;                                   // not on every virtual GPU; planned arenas need no pool
+    check_cuda(cudaDeviceGetAttribute(&supported, cudaDevAttrMemoryPoolsSupported, ordinal), "cudaDeviceGetAttribute");
+    if (supported == 0) return;
+    cudaMemPool_t pool = nullptr;
+    check_cuda(cudaDeviceGetDefaultMemPool(&pool, ordinal), "cudaDeviceGetDefaultMemPool");
+    std::uint64_t everything = UINT64_MAX;
+    check_cuda(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &everything), "cudaMemPoolSetAttribute");
+}
+
 }  // namespace
 
-CudaDevice::CudaDevice(GpuOptions options) : options_(std::move(options)) {
+CudaDevice::CudaDevice(GpuOptions options) : options_(std::move(options)), ledger_(used_now, options_.used_before) {
     std::string reason = "none is visible";
     const int devices = count_gpus(&reason);
     if (options_.ordinal >= devices) throw EnvironmentError(fmt::format("CUDA device {} was asked for; {} are here: {}", options_.ordinal, devices, reason));
     check_cuda(cudaSetDevice(options_.ordinal), "cudaSetDevice");
+    check_cuda(cudaFree(nullptr), "making a context");   // before CUDA 12 cudaSetDevice alone made none
     int major = 0;
     check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, options_.ordinal), "cudaDeviceGetAttribute");
     tensor_cores_ = major >= kAmpere;
     blas_workspace_ = major >= kHopper ? kHopperWorkspace : kOlderWorkspace;
+    keep_freed_memory(options_.ordinal);
     for (const auto& stream : options_.streams) {
         streams_.emplace_back();
         streams_.back().handle = make_stream(stream.communication);
     }
+    ledger_.context_made();
+    ledger_.memory().shared = options_.shared;
     for (std::size_t i = 0; i < options_.pools.size(); ++i) {
         PoolState& pool = pools_.emplace_back();
         if (options_.arena_bytes.empty()) continue;
         pool.arena_bytes = options_.arena_bytes[i];
-        pool.arena = make_device_memory(pool.arena_bytes, fmt::format("the arena of pool {} ({} bytes)", options_.pools[i].name, pool.arena_bytes));
+        const std::string what = fmt::format("the arena of pool {} ({} bytes)", options_.pools[i].name, pool.arena_bytes);
+        ledger_.during(DriverPart::pools, [&] {
+            if (options_.arena_memory && pool.arena_bytes > 0) pool.arena = options_.arena_memory(pool.arena_bytes);
+            else pool.arena = make_device_memory(pool.arena_bytes, what);
+        });
     }
 }
 
-CudaDevice::~CudaDevice() { static_cast<void>(cudaDeviceSynchronize()); }
+/// States live to the end of a run, and nobody gives them back: arenas go whole, what was allocated in stream order goes here.
+CudaDevice::~CudaDevice() {
+    static_cast<void>(cudaDeviceSynchronize());
+    if (!options_.arena_bytes.empty()) return;
+    for (const PoolState& pool : pools_)
+        for (const auto& [address, bytes] : pool.live) static_cast<void>(cudaFree(reinterpret_cast<void*>(address)));
+}
 
 std::byte* CudaDevice::allocate(PoolId id, std::int64_t bytes, std::int64_t planned_offset) {
     PoolState& pool = pools_[id.index()];
@@ -57,6 +89,7 @@ std::byte* CudaDevice::allocate(PoolId id, std::int64_t bytes, std::int64_t plan
         check_cuda(cudaMallocAsync(&memory, static_cast<std::size_t>(bytes), streams_[options_.pools[id.index()].owner.index()].handle.get()),
                    fmt::format("{} bytes of pool {}", bytes, options_.pools[id.index()].name));
         data = static_cast<std::byte*>(memory);
+        pool.live.emplace(reinterpret_cast<std::int64_t>(memory), bytes);
     }
     const std::int64_t now = handed_out_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
     peak_.store(std::max(peak_.load(std::memory_order_relaxed), now), std::memory_order_relaxed);
@@ -72,6 +105,7 @@ void CudaDevice::release(PoolId id, std::byte* data, std::int64_t bytes) {
             pool.live.erase(found);
         }
     } else if (bytes > 0) {
+        pool.live.erase(reinterpret_cast<std::int64_t>(data));
         check_cuda(cudaFreeAsync(data, streams_[options_.pools[id.index()].owner.index()].handle.get()), "cudaFreeAsync");
     }
     handed_out_.fetch_sub(bytes, std::memory_order_relaxed);
@@ -105,7 +139,7 @@ void CudaDevice::download(const void* source, void* destination, std::int64_t by
 
 cuda::LaunchContext CudaDevice::context() {
     StreamState& state = streams_[current_];
-    if (!state.scratch) state.scratch = make_device_memory(cuda::kScratchBytes, "scratch of kernels");
+    if (!state.scratch) ledger_.during(DriverPart::libraries, [&] { state.scratch = make_device_memory(cuda::kScratchBytes, "scratch of kernels"); });
     return {state.handle.get(), state.scratch.get(), tensor_cores_};
 }
 
@@ -113,7 +147,7 @@ void CudaDevice::launch(const KernelCall& call) {
     const bool product = call.kernel == kernel::Kernel::linear_forward || call.kernel == kernel::Kernel::linear_backward_input || call.kernel == kernel::Kernel::linear_backward_weight;
     if (!product) return cuda::run_kernel(call, context());
     StreamState& state = streams_[current_];
-    if (!state.blas) state.blas = std::make_unique<CudaBlas>(blas_workspace_);
+    if (!state.blas) ledger_.during(DriverPart::libraries, [&] { state.blas = std::make_unique<CudaBlas>(blas_workspace_); });
     state.blas->run(call, context());
 }
 
@@ -144,6 +178,17 @@ double CudaDevice::seconds_between(Event begin, Event end) {
 
 void CudaDevice::hold(double seconds) {
     if (seconds > 0) cuda::spin(seconds, context());
+}
+
+/// Without arenas the pools are the driver's own, whose size it tells itself.
+DriverLedger* CudaDevice::driver_ledger() {
+    if (options_.arena_bytes.empty()) {
+        cudaMemPool_t pool = nullptr;
+        std::uint64_t reserved = 0;
+        if (cudaDeviceGetDefaultMemPool(&pool, options_.ordinal) == cudaSuccess && cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved) == cudaSuccess)
+            ledger_.memory().parts[static_cast<std::size_t>(DriverPart::pools)] = static_cast<std::int64_t>(reserved);
+    }
+    return &ledger_;
 }
 
 void CudaDevice::begin_range(std::string_view name) { nvtxRangePushA(std::string(name).c_str()); }

@@ -41,6 +41,7 @@ public:
     [[nodiscard]] void* native_stream() override { return stream(); }
     void begin_range(std::string_view name) override;
     void end_range() override;
+    [[nodiscard]] DriverLedger* driver_ledger() override;
 
 private:
     struct Staging {
@@ -49,9 +50,9 @@ private:
         CudaEvent used;                                  // recorded behind the copy that reads it
     };
     struct PoolState {
-        DeviceMemory arena;
+        std::shared_ptr<std::byte> arena;
         std::int64_t arena_bytes = 0;
-        std::map<std::int64_t, std::int64_t> live;       // planned: offset -> bytes
+        std::map<std::int64_t, std::int64_t> live;       // planned: offset -> bytes; else address -> bytes
     };
     /// What only one stream at a time may use: a stream has its own.
     struct StreamState {
@@ -64,6 +65,7 @@ private:
     [[nodiscard]] Staging& staging_of(std::int64_t bytes);
 
     GpuOptions options_;
+    DriverLedger ledger_;
     bool tensor_cores_ = false;
     std::int64_t blas_workspace_ = 0;
     std::size_t current_ = 0;

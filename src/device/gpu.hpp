@@ -5,6 +5,7 @@
 
 #include "device/stream_device.hpp"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,6 +24,9 @@ struct GpuInfo {
     int numa_node = -1;                                  // -1: the system does not say
 };
 [[nodiscard]] std::vector<GpuInfo> list_gpus();
+
+/// The PCI address of a device, without making a context on it.
+[[nodiscard]] std::string pci_of(int ordinal);
 
 /// How one GPU reaches another's memory.
 enum class GpuLink : std::uint8_t { same, peer, staged };   // peer: NVLink or PCIe directly; staged: through host memory
@@ -43,6 +47,9 @@ struct GpuOptions {
     };
     std::vector<Pool> pools;                             // PoolId indexes it
     std::vector<std::int64_t> arena_bytes;               // planned: one size a pool; empty: stream-ordered allocation
+    std::function<std::shared_ptr<std::byte>(std::int64_t bytes)> arena_memory;   // where arenas come from; empty: cudaMalloc
+    std::int64_t used_before = -1;                       // the driver's figure of this device before the process has a context (Nvml)
+    bool shared = false;                                 // other ranks are on it
 };
 /// Throws EnvironmentError when there is no such GPU, or the build has no CUDA.
 [[nodiscard]] std::unique_ptr<StreamDevice> make_gpu(const GpuOptions& options);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "device/device.hpp"
+#include "device/driver_memory.hpp"
 
 #include <cstdint>
 #include <string_view>
@@ -31,6 +32,8 @@ public:
     /// A named range on the host's timeline for profilers, around what is issued between the two.
     virtual void begin_range(std::string_view name) = 0;
     virtual void end_range() = 0;
+    /// Where the driver tells how much memory it has given: the account of it. Null: it does not.
+    [[nodiscard]] virtual DriverLedger* driver_ledger() { return nullptr; }
 };
 
 }  // namespace zerosim::device

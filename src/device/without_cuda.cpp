@@ -1,5 +1,6 @@
 #include "base/error.hpp"
 #include "device/gpu.hpp"
+#include "device/gpu_copies.hpp"
 
 namespace zerosim::device {
 
@@ -11,8 +12,11 @@ int count_gpus(std::string* reason) {
 }
 
 std::vector<GpuInfo> list_gpus() { return {}; }
+std::string pci_of(int) { return {}; }
 GpuLink link_between(int, int) { return GpuLink::staged; }
 std::string cuda_versions() { return "none"; }
+
+std::vector<double> time_copies(CopyPath, int, int, std::int64_t, int) { throw EnvironmentError("this build has no CUDA"); }
 
 std::unique_ptr<StreamDevice> make_gpu(const GpuOptions&) {
     std::string reason;

@@ -1,7 +1,6 @@
 #include "exec/communication_thread.hpp"
 
 #include "base/error.hpp"
-#include "comm/backoff.hpp"
 #include "exec/run_error.hpp"
 #include "exec/thread_priority.hpp"
 
@@ -26,19 +25,23 @@ constexpr double kOwnHangGrace = 2.0;
 constexpr double kOtherRanksGrace = 0.8;
 /// An idle thread still serves its peers this often.
 constexpr std::chrono::milliseconds kIdleWait{5};
-/// Before it sleeps it polls this often (some 20 us): the next collective often follows at once, and a wake-up costs as much.
-constexpr int kIdlePolls = 100;
+/// Before it sleeps it polls this often (some 2 us): the next collective may follow at once. No longer: whoever is to post it may need this core.
+constexpr int kIdlePolls = 10;
+/// Asleep at its doorbell it looks up by itself this often, more and more rarely while nothing moves: answers within a transfer do not ring.
+/// On a virtual machine a timer costs its core 22 us (two threads on a core, 20 to 100 us of sleep: compute slows by that much each time).
+constexpr std::chrono::microseconds kShortestDoze{50}, kLongestDoze{1000};
 
 }  // namespace
 
 CommunicationThread::CommunicationThread(std::size_t ops, std::size_t streams, RankResources resources, const ExecuteOptions& options, std::int64_t rank,
                                          std::function<std::string(std::size_t)> explain)
     : resources_(resources), options_(options), rank_(rank), explain_(std::move(explain)), done_(ops), expected_(ops, 0), queues_(streams),
-      next_watch_(Clock::now()), host_since_(Clock::now()) {
+      doze_(kShortestDoze), next_watch_(Clock::now()), host_since_(Clock::now()) {
     // Where ranks fill their cores with kernels, whoever moves data must not wait for a time slice.
     std::promise<bool> raised;
     thread_ = std::jthread([this, &raised] {
-        raised.set_value(raise_thread_priority());
+        const bool cores_enough = resources_.doorbell && resources_.doorbell->ranks() <= std::thread::hardware_concurrency();
+        raised.set_value(raise_thread_priority(cores_enough));
         loop();
     });
     if (!raised.get_future().get() && resources_.control != nullptr) lower_thread_priority();
@@ -56,7 +59,12 @@ void CommunicationThread::post(const CommunicationTask& task) {
         posted_.push_back(task);
     }
     posted_count_.fetch_add(1, std::memory_order_release);
+    wake();
+}
+
+void CommunicationThread::wake() {
     if (sleeping_.load(std::memory_order_acquire)) wake_.notify_one();
+    if (resources_.doorbell) resources_.doorbell->ring_own();
 }
 
 void CommunicationThread::wait(std::size_t op) {
@@ -64,6 +72,12 @@ void CommunicationThread::wait(std::size_t op) {
     constexpr int kSpins = 200;   // a few microseconds: shorter than a sleep and a wake-up
     for (int spin = 0; spin < kSpins; ++spin)
         if (finished()) return;
+    host_waits_.store(true, std::memory_order_release);
+    wake();
+    const struct Computes {
+        std::atomic<bool>& waits;
+        ~Computes() { waits.store(false, std::memory_order_relaxed); }
+    } computes{host_waits_};
     while (!finished()) {
         const std::uint32_t seen = completions_.load(std::memory_order_acquire);
         if (finished()) return;
@@ -203,23 +217,43 @@ void CommunicationThread::serve() {
             RunError(rank_, static_cast<ExitCode>(notice->code), fmt::format("ended because rank {} failed: {}", notice->rank, notice->reason), true)));
 }
 
+/// After an unsuccessful poll: spins, then leaves the core to the kernels until a peer rings.
+void CommunicationThread::rest(comm::Backoff& backoff, std::uint32_t heard) {
+    using Advice = comm::Backoff::Advice;
+    if (!resources_.doorbell) return backoff.pause();
+    const Advice advice = backoff.count(host_waits_.load(std::memory_order_acquire));
+    if (advice == Advice::moved) {
+        doze_ = kShortestDoze;
+        resources_.doorbell->ring_others();
+    } else if (advice == Advice::rest) {
+        resources_.doorbell->wait(heard, doze_);
+        doze_ = std::min(kLongestDoze, doze_ * 2);
+        backoff.rested();
+    }
+}
+
 void CommunicationThread::loop() {
     comm::Backoff backoff;
     int idle_polls = 0;
     try {
         while (!stop_.load(std::memory_order_acquire)) {
+            serve();
+            watch();
+            const std::uint32_t heard = resources_.doorbell ? resources_.doorbell->heard() : 0;
             take_posted();
+            backoff.rested(); // what follows is a poll
             bool moved = false, pending = false;
             if (!failed_.load(std::memory_order_relaxed))
                 for (Queue& queue : queues_) {
                     while (advance(queue)) moved = true;
                     pending = pending || !queue.tasks.empty();
                 }
-            serve();
-            watch();
             if (moved || pending) idle_polls = 0;
-            if (moved) backoff.reset();
-            else if (pending) backoff.pause();
+            if (moved) {
+                backoff.reset();
+                doze_ = kShortestDoze;
+                if (resources_.doorbell) resources_.doorbell->ring_others();
+            } else if (pending) rest(backoff, heard);
             else if (++idle_polls < kIdlePolls) std::this_thread::yield();
             else {
                 std::unique_lock lock(mutex_);

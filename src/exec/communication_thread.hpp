@@ -3,6 +3,7 @@
 // Between polls it serves the control channel and watches for ranks that hang. Does not interpret schedules.
 #pragma once
 
+#include "comm/backoff.hpp"
 #include "exec/execute.hpp"
 
 #include <atomic>
@@ -57,6 +58,8 @@ private:
     bool advance(Queue& queue);
     bool start(Queue& queue);
     void complete(Queue& queue);
+    void rest(comm::Backoff& backoff, std::uint32_t heard);
+    void wake();
     void watch();
     void serve();
     [[nodiscard]] const Queue* oldest() const;
@@ -74,6 +77,7 @@ private:
     std::vector<CommunicationTask> posted_;
     std::atomic<std::uint32_t> posted_count_{0}, taken_count_{0};
     std::atomic<bool> stop_{false}, sleeping_{false};
+    std::atomic<bool> host_waits_{false};            // so no kernel wants the core
 
     std::vector<std::atomic<std::uint32_t>> done_;   // by op: how often it has completed
     std::vector<std::uint32_t> expected_;            // by op: how often it was posted (host thread's)
@@ -85,6 +89,7 @@ private:
     std::optional<comm::AbortNotice> announcement_;  // guarded by mutex_
 
     std::vector<Queue> queues_;
+    std::chrono::microseconds doze_;
     std::chrono::steady_clock::time_point next_watch_, host_since_;
     std::int64_t host_op_ = -1, host_step_ = -1;
     std::jthread thread_;

@@ -3,11 +3,14 @@
 // Does not print, plan or validate.
 #pragma once
 
+#include "comm/channel_log.hpp"
 #include "comm/communicator.hpp"
 #include "comm/control_channel.hpp"
+#include "comm/doorbell.hpp"
 #include "data/initial_values.hpp"
 #include "data/tokens.hpp"
 #include "device/device.hpp"
+#include "device/driver_memory.hpp"
 #include "exec/fault.hpp"
 #include "exec/final_parameters.hpp"
 #include "schedule/memory.hpp"
@@ -69,6 +72,7 @@ struct RankResources {
     comm::ControlChannel* control = nullptr;     // null: alone
     comm::Progress& progress;
     data::TokenSource& tokens;
+    comm::Doorbell* doorbell = nullptr;          // null: peers on other nodes, or threads: they poll
 };
 
 struct InitialValues {
@@ -111,6 +115,8 @@ struct RankResult {
     std::vector<FinalParameter> final_parameters; // this rank's parts
     std::int64_t peak_bytes = 0, end_bytes = 0;  // handed out by the device
     bool interrupted = false;
+    device::DriverMemory driver;                 // GPUs
+    std::vector<comm::PathUse> paths;            // GPUs of several ranks
 };
 
 /// What the ranks observed alone, put together: losses are averaged, squared norms of parts added. Does nothing where rank 0 knows all.

@@ -195,7 +195,7 @@ void Interpreter::copy(std::size_t index, const Op& op) {
             CommunicationTask task;
             task.op = index;
             task.is_fill = fills;
-            task.value = op.value;
+            if (fills) task.value = program_.value_of(op);
             task.accumulate = op.accumulate;
             task.destination = memory_.view(operands[fills ? i : i + 1]);
             if (!fills) task.source = memory_.view(operands[i]);
@@ -204,7 +204,7 @@ void Interpreter::copy(std::size_t index, const Op& op) {
         return;
     }
     if (op.kind == OpKind::fill) {
-        for (const TensorId destination : operands) resources_.device.fill(memory_.view(destination), op.value);
+        for (const TensorId destination : operands) resources_.device.fill(memory_.view(destination), program_.value_of(op));
         return;
     }
     for (std::size_t i = 0; i + 1 < operands.size(); i += 2) resources_.device.copy(memory_.view(operands[i]), memory_.view(operands[i + 1]), op.accumulate);

@@ -64,7 +64,7 @@ StepObserver::StepObserver(const schedule::Schedule& schedule, const schedule::P
     : schedule_(schedule), program_(program), rank_(rank) {
     for (std::size_t i = program.steady_begin; i < program.ops.size(); ++i) {
         const schedule::Op& op = program.ops[i];
-        if (op.attributes == ~0u) continue;   // no kernel
+        if (!op.has_kernel()) continue;
         active_ = active_ || is_loss(program, op);
         clips_ = clips_ || op.kernel == Kernel::norm_tensors;
     }

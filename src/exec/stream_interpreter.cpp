@@ -31,10 +31,10 @@ StreamInterpreter::StreamInterpreter(const schedule::Schedule& schedule, std::in
     : schedule_(schedule), program_(schedule.program_of(rank)), rank_(rank), resources_(resources), options_(options), memory_(schedule, program_, rank), scalars_(program_), events_(program_.ops.size()) {
     trace_.rank = rank;
     make_events();
-    origin_ = resources_.device.make_event(true);
+    for (Event& origin : origins_) origin = resources_.device.make_event(true);
     resources_.device.use(reads_);
-    resources_.device.record(origin_);
-    while (!resources_.device.done(origin_)) {}
+    resources_.device.record(origins_[0]);
+    while (!resources_.device.done(origins_[0])) {}
     origin_nanoseconds_ = nanoseconds();
 }
 
@@ -48,7 +48,8 @@ bool StreamInterpreter::on_stream(const Op& op) {
     }
 }
 
-/// An op has an end event when another stream or the host waits for it, and both when it is traced.
+/// An op has an end event when another stream or the host waits for it, and both when it is traced. An allocation, a release or a mark has one only when it
+/// is waited for: it is done when its stream gets there, which is when the memory of a pool is free of its former use.
 void StreamInterpreter::make_events() {
     std::vector<std::uint8_t> awaited(program_.ops.size(), 0);
     for (const Op& op : program_.ops) {
@@ -57,9 +58,10 @@ void StreamInterpreter::make_events() {
             if (op.kind == OpKind::host_wait || op.kind == OpKind::free || program_.op(dep).stream != op.stream) awaited[dep.index()] = 1;
     }
     for (std::size_t i = 0; i < program_.ops.size(); ++i) {
-        if (!on_stream(program_.ops[i])) continue;
-        if (options_.trace) events_[i].begin = resources_.device.make_event(true);
-        if (options_.trace || awaited[i] != 0) events_[i].end = resources_.device.make_event(options_.trace);
+        const Op& op = program_.ops[i];
+        const bool traced = options_.trace && on_stream(op);
+        if (traced) events_[i].begin = resources_.device.make_event(true);
+        if (traced || (awaited[i] != 0 && op.kind != OpKind::host_wait)) events_[i].end = resources_.device.make_event(traced);
     }
 }
 
@@ -71,6 +73,8 @@ void StreamInterpreter::run(schedule::Segment segment, int step) {
     trace::OpTime* rows = record ? trace_.times.data() + (trace_.times.size() - (end - begin)) : nullptr;
     resources_.progress.step.store(step, std::memory_order_relaxed);
     for (std::size_t i = begin; i < end; ++i) events_[i].recorded = false;
+    resources_.device.use(reads_);
+    if (rows != nullptr) resources_.device.record(origins_[1]);
     const std::int64_t start = nanoseconds();
     for (std::size_t i = begin; i < end; ++i) {
         resources_.progress.op.store(static_cast<std::int64_t>(i), std::memory_order_relaxed);
@@ -83,18 +87,25 @@ void StreamInterpreter::run(schedule::Segment segment, int step) {
     }
     step_nanoseconds_ = nanoseconds() - start;
     if (rows != nullptr) read_times(begin, end, rows);
+    if (device::DriverLedger* const ledger = resources_.device.driver_ledger()) {
+        if (step == std::min(2, options_.steps)) ledger->settle();
+        if (step == options_.steps) ledger->finish();
+    }
 }
 
 void StreamInterpreter::issue(std::size_t index, const Op& op) {
     device::StreamDevice& device = resources_.device;
     if (op.kind == OpKind::host_wait) return wait_on_host(op);
     order(op);
-    if (!on_stream(op)) return execute(index, op);
     OpEvents& events = events_[index];
     if (events.begin) device.record(*events.begin);
-    device.begin_range(schedule_.names[op.name]);
-    execute(index, op);
-    device.end_range();
+    if (on_stream(op)) {
+        device.begin_range(schedule_.names[op.name]);
+        execute(index, op);
+        device.end_range();
+    } else {
+        execute(index, op);
+    }
     if (events.end) device.record(*events.end);
     events.recorded = true;
 }
@@ -117,7 +128,7 @@ void StreamInterpreter::execute(std::size_t index, const Op& op) {
         case OpKind::alloc: return allocate(op);
         case OpKind::free: return release(op);
         case OpKind::fill:
-            for (const TensorId destination : operands) device.fill(memory_.view(destination), op.value);
+            for (const TensorId destination : operands) device.fill(memory_.view(destination), program_.value_of(op));
             return;
         case OpKind::copy:
             for (std::size_t i = 0; i + 1 < operands.size(); i += 2) device.copy(memory_.view(operands[i]), memory_.view(operands[i + 1]), op.accumulate);
@@ -202,8 +213,12 @@ void StreamInterpreter::collective(const Op& op) {
     comm::StreamCommunicator* communicator = resources_.communicators.get(op.stream, c.axis);
     check(communicator != nullptr, "no communicator for this stream and axis");
     resources_.progress.collectives.fetch_add(1, std::memory_order_relaxed);
-    communicator->enqueue({c.kind, c.reduction, send.dtype, c.kind == CollectiveKind::reduce_scatter ? receive.elements() : send.elements(), c.root, send.data, receive.data, nullptr},
-                          resources_.device.native_stream());
+    const comm::CollectiveCall call{c.kind, c.reduction, send.dtype, c.kind == CollectiveKind::reduce_scatter ? receive.elements() : send.elements(), c.root, send.data, receive.data, nullptr};
+    const auto enqueue = [&] { communicator->enqueue(call, resources_.device.native_stream()); };
+    device::DriverLedger* const ledger = resources_.device.driver_ledger();
+    // NCCL connects at the first collective of each algorithm (2.22 and later). Step 2 is timed: what is new there is counted as `other`.
+    if (ledger != nullptr && step_ <= 1) ledger->during(device::DriverPart::communicators, enqueue);
+    else enqueue();
 }
 
 void StreamInterpreter::wait_on_host(const Op& op) {
@@ -241,9 +256,13 @@ void StreamInterpreter::serve_control(std::size_t op, Clock::time_point since) {
                                        peers));
 }
 
-/// The device's clock, counted from the origin, in the host's nanoseconds.
+/// The device's clock in the host's nanoseconds, counted from the segment's begin: CUDA gives differences as floats of milliseconds, and a float of
+/// minutes knows no microseconds.
 void StreamInterpreter::read_times(std::size_t begin, std::size_t end, trace::OpTime* rows) {
-    const auto at = [this](Event event) { return origin_nanoseconds_ + static_cast<std::int64_t>(resources_.device.seconds_between(origin_, event) * 1e9); };
+    const auto after = [this](Event origin, Event event) { return static_cast<std::int64_t>(resources_.device.seconds_between(origin, event) * 1e9); };
+    origin_nanoseconds_ += after(origins_[0], origins_[1]);
+    std::swap(origins_[0], origins_[1]);
+    const auto at = [&](Event event) { return origin_nanoseconds_ + after(origins_[0], event); };
     for (std::size_t i = begin; i < end; ++i) {
         const OpEvents& events = events_[i];
         if (!events.recorded || !events.begin || !events.end) continue;

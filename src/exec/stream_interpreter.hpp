@@ -9,6 +9,7 @@
 #include "exec/rank_memory.hpp"
 #include "exec/step_scalars.hpp"
 
+#include <array>
 #include <chrono>
 #include <optional>
 #include <vector>
@@ -60,8 +61,8 @@ private:
     RankMemory memory_;
     StepScalars scalars_;
     std::vector<OpEvents> events_;                       // by op
-    Event origin_ = 0;                                   // of the device's clock
-    std::int64_t origin_nanoseconds_ = 0;                // the host's clock then
+    std::array<Event, 2> origins_{};                     // of the device's clock: the last segment's begin, and the next one's
+    std::int64_t origin_nanoseconds_ = 0;                // the host's clock at the first of them
     int step_ = 0;
     trace::RankTrace trace_;
     std::vector<device::TensorView> views_;

@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "base/units.hpp"
 #include "report/step_json.hpp"
+#include "report/device_json.hpp"
 #include "report/explain_json.hpp"
 #include "report/inference_json.hpp"
 #include "report/job_json.hpp"
@@ -71,6 +72,7 @@ Json memory_json(const analysis::MemoryReport& memory) {
             {"communicator_bytes", memory.communicator},
             {"fits", memory.fits},
             {"host", {{"peak_bytes", memory.host_peak}, {"pinned_bytes", memory.host_pinned}}}};
+    if (memory.driver) json["driver"] = driver_json(*memory.driver);
     if (memory.allocator) json["allocator"] = allocator_json(*memory.allocator, memory.peak_reserved, memory.peak_allocated);
     return json;
 }
@@ -157,6 +159,7 @@ std::string render_json(const analysis::RunReport& report) {
             {{"rank", rank.rank}, {"count", rank.count}, {"memory", memory_json(rank.memory)}, {"time", time_json(rank.time)}});
     if (report.formula) root["formula"] = formula_json(*report.formula);
     if (report.prediction) root["prediction"] = prediction_json(*report.prediction);
+    add_transport_json(root, report);
     add_job_json(root, report);
     add_inference_json(root, report);
     if (report.coarse) root["model"]["coarse"] = true;

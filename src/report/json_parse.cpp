@@ -1,4 +1,5 @@
 #include "base/error.hpp"
+#include "report/device_json.hpp"
 #include "report/explain_json.hpp"
 #include "report/inference_json.hpp"
 #include "report/job_json.hpp"
@@ -39,6 +40,7 @@ analysis::MemoryReport parse_memory(const Json& object) {
     object.at("fits").get_to(memory.fits);
     object.at("host").at("peak_bytes").get_to(memory.host_peak);
     object.at("host").at("pinned_bytes").get_to(memory.host_pinned);
+    if (const auto driver = object.find("driver"); driver != object.end()) memory.driver = parse_driver(*driver);
     return memory;
 }
 
@@ -122,6 +124,7 @@ analysis::RunReport parse_report(const Json& root) {
     root.at("throughput").at("tokens_per_second_per_device").get_to(report.tokens_per_second_per_device);
     root.at("throughput").at("model_flops_utilization").get_to(report.model_flops_utilization);
     parse_step_json(root, report);
+    parse_transport_json(root, report);
     for (const Json& rank : root.at("ranks"))
         report.ranks.push_back({rank.at("rank").get<std::int64_t>(), rank.at("count").get<std::int64_t>(), parse_memory(rank.at("memory")),
                                 parse_time(rank.at("time"))});

@@ -53,6 +53,18 @@ std::string allocator_lines(const analysis::AllocatorReport& allocator, const an
     return text;
 }
 
+/// What the driver says, beside what was predicted.
+std::string driver_lines(const analysis::DriverReport& d) {
+    std::string text = fmt::format("  driver (MiB): {} used at the end: {} context, {} pools, {} communicators, {} libraries, {} other", mib(d.used), mib(d.context), mib(d.pools),
+                                   mib(d.communicators), mib(d.libraries), mib(d.other));
+    if (d.others > 0) text += fmt::format(", {} of other processes before", mib(d.others));
+    if (d.predicted_context > 0 || d.predicted_communicator > 0)
+        text += fmt::format(";\n  predicted {} context with libraries, {} communicators", mib(d.predicted_context), mib(d.predicted_communicator));
+    if (d.growth != 0) text += fmt::format(";\n  IT GREW by {} after the second step", mib(d.growth));
+    if (d.shared) text += ";\n  other ranks are on this device: their memory is in these figures";
+    return text + "\n";
+}
+
 }  // namespace
 
 std::string memory_section(const analysis::RunReport& report, Style style) {
@@ -73,6 +85,7 @@ std::string memory_section(const analysis::RunReport& report, Style style) {
     const double spare = static_cast<double>(memory.device_total - used);
     text += fmt::format(" of {}: {}\n", format_bytes(static_cast<double>(memory.device_total)),
                         memory.fits ? "fits, " + format_bytes(spare) + " to spare" : spare < 0 ? "DOES NOT FIT, " + format_bytes(-spare) + " too much" : "DOES NOT FIT");
+    if (memory.driver) text += driver_lines(*memory.driver);
     if (memory.allocator) text += allocator_lines(*memory.allocator, memory);
     if (const analysis::RankReport* largest = report.largest_rank(); report.ranks.size() > 1 && largest != nullptr)
         text += fmt::format("  largest rank: {} with {} MiB at its peak\n", largest->rank, mib(largest->memory.peak_allocated));

@@ -52,6 +52,8 @@ void add_step_json(Json& root, const analysis::RunReport& report) {
     }
     root["throughput"]["hardware_flops_utilization"] = report.hardware_flops_utilization;
     root["throughput"]["model_flops_per_step"] = report.model_flops;
+    if (report.peak_flops > 0) root["throughput"].update({{"peak_flops_per_second", report.peak_flops}, {"peak_dtype", report.peak_dtype}});
+    if (report.utilization_of_16_bit_peak > 0) root["throughput"]["model_flops_utilization_of_16_bit_peak"] = report.utilization_of_16_bit_peak;
     root["throughput"]["hardware_flops_per_step"] = report.hardware_flops;
     root["breakdown"] = Json::array();
     for (const analysis::StepPart& part : report.step_parts)
@@ -62,7 +64,8 @@ void add_step_json(Json& root, const analysis::RunReport& report) {
     if (report.sensitivity.empty()) return;
     root["sensitivity"] = Json::array();
     for (const analysis::SensitivityRow& row : report.sensitivity)
-        root["sensitivity"].push_back({{"resource", row.resource}, {"improvement", row.improvement}, {"step_seconds", row.step}, {"change", row.change}});
+        root["sensitivity"].push_back({{"resource", row.resource}, {"improvement", row.improvement}, {"step_seconds", row.step}, {"change", row.change},
+                                       {"other_algorithms", row.other_algorithms}});
 }
 
 void parse_step_json(const Json& root, analysis::RunReport& report) {
@@ -72,6 +75,9 @@ void parse_step_json(const Json& root, analysis::RunReport& report) {
     const Json& throughput = root.at("throughput");
     report.hardware_flops_utilization = throughput.value("hardware_flops_utilization", 0.0);
     report.model_flops = throughput.value("model_flops_per_step", 0.0);
+    report.peak_flops = throughput.value("peak_flops_per_second", 0.0);
+    report.peak_dtype = throughput.value("peak_dtype", "");
+    report.utilization_of_16_bit_peak = throughput.value("model_flops_utilization_of_16_bit_peak", 0.0);
     report.hardware_flops = throughput.value("hardware_flops_per_step", 0.0);
     for (const Json& part : root.value("breakdown", Json::array()))
         report.step_parts.push_back({part.at("group"), part.at("name"), part.at("seconds")});
@@ -79,7 +85,7 @@ void parse_step_json(const Json& root, analysis::RunReport& report) {
         report.roofline.push_back({row.at("name"), row.at("count"), row.at("flops"), row.at("bytes"), row.at("seconds"), row.at("roof_seconds"), row.at("bound")});
     if (root.contains("critical_path")) report.critical_path = parse_path(root["critical_path"]);
     for (const Json& row : root.value("sensitivity", Json::array()))
-        report.sensitivity.push_back({row.at("resource"), row.at("improvement"), row.at("step_seconds"), row.at("change")});
+        report.sensitivity.push_back({row.at("resource"), row.at("improvement"), row.at("step_seconds"), row.at("change"), row.value("other_algorithms", std::int64_t{0})});
 }
 
 }  // namespace zerosim::report

@@ -55,6 +55,11 @@ CurveSet curve_set(const SweepReport& sweep, std::string label, const std::funct
 
 }  // namespace
 
+std::string scaling_name(const SweepReport& sweep) {
+    const bool ranks = std::ranges::any_of(sweep.axes, [](const analysis::SweepAxis& axis) { return axis.key == "ranks"; });
+    return ranks || sweep.scaling == "strong" ? sweep.scaling + " scaling" : "";
+}
+
 std::string efficiency_name(const SweepReport& sweep) { return sweep.axes.front().key == "ranks" ? "efficiency" : "vs first"; }
 
 Curves sweep_curves(const SweepReport& sweep) {

@@ -44,6 +44,9 @@ struct Curves {
     CurveSet throughput, efficiency, memory;
 };
 
+/// "weak scaling" or "strong scaling"; "" where the ranks stay and so does the batch of one.
+[[nodiscard]] std::string scaling_name(const analysis::SweepReport& sweep);
+
 /// Tokens per second and device over the first point's: of a scaling an efficiency, of other sweeps a comparison.
 [[nodiscard]] std::string efficiency_name(const analysis::SweepReport& sweep);
 

@@ -198,7 +198,9 @@ std::string render_sweep_svg(const analysis::SweepReport& sweep) {
     std::string title;
     for (const char* key : {"model", "strategy.system", "cluster"})   // what is swept stands on the axis or in the legend
         if (std::ranges::find(sweep.axes, key, &analysis::SweepAxis::key) == sweep.axes.end()) title += sweep.value(key) + ", ";
-    title += fmt::format("{} scaling{}", sweep.scaling, full ? ". Hollow: does not fit" : "");
+    if (const std::string scaling = scaling_name(sweep); !scaling.empty()) title += scaling;
+    else if (!title.empty()) title.resize(title.size() - 2); // the comma
+    if (full) title += ". Hollow: does not fit";
     svg += text_at(width / 2, 20, title, "text-anchor=\"middle\" font-size=\"14\"");
     for (std::size_t i = 0; i < sets.size(); ++i)
         svg += fmt::format("<g transform=\"translate({} {})\">\n{}</g>\n", kPanelWidth * static_cast<double>(i), kTitle, panel(curves, *sets[i]));

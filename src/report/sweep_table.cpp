@@ -23,7 +23,13 @@ std::string title(const SweepReport& sweep) {
         if (std::string_view(key) == "strategy.system" && !swept && std::ranges::none_of(sweep.axes, [](const auto& axis) { return axis.key == "strategy.zero-stage"; }))
             text += fmt::format(" ZeRO-{}", sweep.value("strategy.zero-stage"));
     }
-    return text + (sweep.scaling == "strong" ? "  |  strong scaling: the global batch stays" : "  |  weak scaling: the batch of a rank stays");
+    const std::string scaling = scaling_name(sweep);
+    return scaling.empty() ? text : fmt::format("{}  |  {}: the {} stays", text, scaling, sweep.scaling == "strong" ? "global batch" : "batch of a rank");
+}
+
+/// Steps of minutes are no milliseconds.
+bool in_seconds(const SweepReport& sweep) {
+    return std::ranges::any_of(sweep.points, [](const SweepPoint& point) { return point.error.empty() && point.time.step >= 100; });
 }
 
 /// Thousands apart: tokens per second of a large job have many digits.
@@ -39,7 +45,7 @@ std::string grouped(double value) {
 
 std::string gib(std::int64_t bytes) { return fmt::format("{:.1f}", static_cast<double>(bytes) / (1024.0 * kMiB)); }
 
-void add_row(TextTable& table, const SweepPoint& point) {
+void add_row(TextTable& table, const SweepPoint& point, bool seconds) {
     std::vector<std::string> cells = point.values;
     if (!point.error.empty()) {
         cells.insert(cells.end(), {"refused", "-", "-", "-", "-", "-", "-", "-", "-"});
@@ -47,7 +53,8 @@ void add_row(TextTable& table, const SweepPoint& point) {
         return;
     }
     const double exposed = point.time.step > 0 ? point.time.exposed_communication / point.time.step : 0;
-    cells.insert(cells.end(), {fmt::format("{} = {}x{}x{}", point.global_batch, point.ranks, point.micro_batch, point.gradient_accumulation), milliseconds(point.time.step),
+    cells.insert(cells.end(), {fmt::format("{} = {}x{}x{}", point.global_batch, point.ranks, point.micro_batch, point.gradient_accumulation),
+                               seconds ? fmt::format("{:.3f}", point.time.step) : milliseconds(point.time.step),
                                grouped(point.tokens_per_second), grouped(point.tokens_per_second_per_device), fmt::format("{:.1f}", 100 * point.efficiency),
                                fmt::format("{:.1f}", 100 * exposed), point.model_flops_utilization > 0 ? fmt::format("{:.1f}", 100 * point.model_flops_utilization) : "-",
                                gib(point.needed), point.fits ? "yes" : "NO"});
@@ -80,17 +87,20 @@ std::string refusals(const SweepReport& sweep) {
 std::string short_key(const std::string& key) { return key.substr(key.rfind('.') == std::string::npos ? 0 : key.rfind('.') + 1); }
 
 std::string render_sweep_table(const SweepReport& sweep, Style style) {
+    const bool seconds = in_seconds(sweep);
     std::vector<TextTable::Column> columns;
     for (const analysis::SweepAxis& axis : sweep.axes) columns.push_back({short_key(axis.key), ""});
-    columns.insert(columns.end(), {{"global batch", ""}, {"step", "(ms)"}, {"tokens/s", ""}, {"per device", ""}, {efficiency_name(sweep), "(%)"}, {"exposed", "(%)"},
+    columns.insert(columns.end(), {{"global batch", ""}, {"step", seconds ? "(s)" : "(ms)"}, {"tokens/s", ""}, {"per device", ""}, {efficiency_name(sweep), "(%)"}, {"exposed", "(%)"},
                                    {"MFU", "(%)"}, {"memory", "(GiB)"}, {"fits", ""}});
     TextTable table(columns);
-    for (const SweepPoint& point : sweep.points) add_row(table, point);
+    for (const SweepPoint& point : sweep.points) add_row(table, point, seconds);
     std::string text = heading(title(sweep), style) + "\n\n" + table.render(style);
     text += faint(fmt::format("  global batch = ranks x micro-batch x accumulation; {}: tokens/s per device, of the first point's", efficiency_name(sweep)), style) + "\n";
     text += refusals(sweep);
     const Curves curves = sweep_curves(sweep);
-    if (curves.x.values.size() > 1) text.append("\n").append(text_plot(curves, curves.efficiency, style));
+    // Of a scaling the efficiency says how it goes; of other sweeps what comes out, for every curve begins at 100 %.
+    const CurveSet& plotted = curves.throughput.ideal ? curves.efficiency : curves.throughput;
+    if (curves.x.values.size() > 1) text.append("\n").append(text_plot(curves, plotted, style));
     return text;
 }
 

@@ -23,6 +23,17 @@ std::string title_line(const analysis::RunReport& report) {
     return title;
 }
 
+/// "  transport auto: nvlink (P2P/CUMEM, 8 ranks), network (NET/IB/GDRDMA, 8 ranks)"
+std::string transport_line(const analysis::RunReport& report) {
+    if (!report.transport) return {};
+    if (report.simulated)
+        return report.transport->asked == "auto" ? "" : fmt::format("  within a node over {}, as asked: an estimate (docs/gpus.md)\n", report.transport->asked);
+    std::string paths;
+    for (const auto& path : report.transport->used)
+        paths += fmt::format("{}{}{}", paths.empty() ? "" : ", ", path.path, path.via.empty() ? "" : fmt::format(" ({}, {} rank{})", path.via, path.ranks, path.ranks == 1 ? "" : "s"));
+    return fmt::format("  transport {}: {}\n", report.transport->asked, paths.empty() ? "NCCL did not say what it used" : paths);
+}
+
 std::string communication_section(const analysis::RunReport& report, Style style) {
     if (report.collectives.empty()) return heading("COMMUNICATION: none", style) + "\n";
     // Columns in nccl-tests' order; size and sent are of the whole step, not of one call.
@@ -35,7 +46,7 @@ std::string communication_section(const analysis::RunReport& report, Style style
     table.add({"total without scalars", "", "", "", mib(report.message_bytes), mib(report.sent_bytes), "", "", ""});
     if (report.formula)
         table.add({"paper: " + report.formula->sent_text, "", "", "", "", mib(report.formula->sent_bytes), "", "", ""});
-    std::string text = heading("COMMUNICATION of rank 0 in one step", style) + "\n" + table.render(style);
+    std::string text = heading("COMMUNICATION of rank 0 in one step", style) + "\n" + table.render(style) + transport_line(report);
     if (report.formula)
         text += faint(fmt::format("  paper: elements a ring sends times their size, without padding; m = (N-1)/N, G = {} micro-batch(es)",
                                   report.formula->micro_batches), style) + "\n";

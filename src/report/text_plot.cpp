@@ -11,6 +11,11 @@ namespace {
 constexpr std::size_t kWidth = 60, kHeight = 8;   // characters between the axes
 constexpr char kSeveral = '#';                    // curves that meet in one cell
 
+std::string short_number(double value) {
+    if (value >= 1e7) return fmt::format("{:.0f}M", value / 1e6);
+    return value >= 1e5 ? fmt::format("{:.0f}k", value / 1e3) : fmt::format("{:.0f}", value);
+}
+
 std::string label_line(const XAxis& x) {
     std::string line(kWidth + 12, ' ');
     std::size_t free = 0;   // where the next label may begin
@@ -48,7 +53,7 @@ std::string text_plot(const Curves& curves, const CurveSet& set, Style style) {
     std::string text = "  " + heading(set.label, style) + "\n";
     for (std::size_t row = 0; row <= kHeight; ++row) {
         const double y = top * static_cast<double>(kHeight - row) / kHeight;
-        const std::string label = row % 4 == 0 ? fmt::format("{:.0f}", y) : "";
+        const std::string label = row % 4 == 0 ? short_number(y) : "";
         std::string line = fmt::format("  {:>6} |{}", label, rows[row]);
         line.erase(line.find_last_not_of(' ') + 1);
         text += line + "\n";

@@ -15,16 +15,18 @@ constexpr double kSmallShare = 0.0005;   // of the step: smaller parts share a r
 std::string verdict(const analysis::RunReport& report) {
     const double step = report.time.step;
     if (step <= 0) return {};
-    double compute = report.time.compute, exposed = report.time.exposed_communication;
+    double compute = report.time.compute, exposed = report.time.exposed_communication, moving = 0;
     if (!report.step_parts.empty()) compute = exposed = 0;   // of the same step as the rows above
     for (const analysis::StepPart& part : report.step_parts) {
-        if (part.group == "compute") compute += part.seconds;
+        if (part.group == "compute") (part.name.ends_with("transfers") ? moving : compute) += part.seconds;
         if (part.group == "communication" || part.group == "waiting") exposed += part.seconds;
     }
-    const double idle = std::max(0.0, step - compute - exposed);
-    const std::string_view bound = exposed > std::max(compute, idle) ? "communication-bound" : idle > compute ? "host-bound" : "compute-bound";
-    return fmt::format("  {}: kernels fill {:.1f} % of the step, exposed communication {:.1f} %, host and other waits {:.1f} %\n", bound, 100 * compute / step,
-                       100 * exposed / step, 100 * idle / step);
+    const double idle = std::max(0.0, step - compute - exposed - moving);
+    std::string_view bound = exposed > std::max(compute, idle) ? "communication-bound" : idle > compute ? "host-bound" : "compute-bound";
+    if (moving > std::max({compute, exposed, idle})) bound = "transfer-bound";
+    const std::string transfers = moving > kSmallShare * step ? fmt::format(", transfers of the host and its drives {:.1f} %", 100 * moving / step) : "";
+    return fmt::format("  {}: kernels fill {:.1f} % of the step{}, exposed communication {:.1f} %, host and other waits {:.1f} %\n", bound, 100 * compute / step,
+                       transfers, 100 * exposed / step, 100 * idle / step);
 }
 
 const analysis::RooflineRow* roof_of(const analysis::RunReport& report, const analysis::StepPart& part) {
@@ -81,6 +83,8 @@ void add_sums(TextTable& table, const analysis::TimeReport& time) {
 std::string utilization(const analysis::RunReport& report) {
     std::string text = fmt::format("  {:.1f} tokens/s per device", report.tokens_per_second_per_device);
     if (report.model_flops_utilization > 0) text += fmt::format(", model FLOPs utilization {:.1f} %", 100 * report.model_flops_utilization);
+    if (report.utilization_of_16_bit_peak > 0)
+        text += fmt::format(" of the {} peak ({:.1f} % of the 16-bit one)", report.peak_dtype, 100 * report.utilization_of_16_bit_peak);
     if (report.hardware_flops_utilization > 0) text += fmt::format(", hardware FLOPs {:.1f} % (with recomputation)", 100 * report.hardware_flops_utilization);
     return text + "\n";
 }
@@ -146,11 +150,12 @@ std::string path_section(const analysis::RunReport& report, Style style) {
 
 std::string sensitivity_section(const analysis::RunReport& report, Style style) {
     if (report.sensitivity.empty()) return {};
-    TextTable table({{"improved", "", true}, {"step", "(ms)"}, {"change", "(%)"}});
+    TextTable table({{"improved", "", true}, {"step", "(ms)"}, {"change", "(%)"}, {"", "", true}});
     constexpr double kNone = 0.00005;
     std::string none;
     for (const analysis::SensitivityRow& row : report.sensitivity) {
-        if (std::abs(row.change) >= kNone) table.add({row.resource, milliseconds(row.step), fmt::format("{:+.2f}", 100 * row.change)});
+        if (std::abs(row.change) >= kNone) table.add({row.resource, milliseconds(row.step), fmt::format("{:+.2f}", 100 * row.change),
+                                                    row.other_algorithms > 0 ? fmt::format("the library then chooses otherwise for {} of the collectives", row.other_algorithms) : ""});
         else none += fmt::format("{}{}", none.empty() ? "" : ", ", row.resource);
     }
     if (!none.empty()) none = fmt::format("  no effect: {}\n", none);

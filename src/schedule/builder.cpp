@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 
 #include <limits>
+#include <new>
 #include <utility>
 
 namespace zerosim::schedule {
@@ -17,81 +18,76 @@ PoolId ProgramBuilder::pool(std::string_view name, StreamId owner) {
     return PoolId{program_.pools.size() - 1};
 }
 
-StorageId ProgramBuilder::storage(std::string_view name, std::int64_t bytes, PoolId pool, Role role, int layer) {
-    const StorageId id = shard_storage(name, bytes, bytes, pool, role, layer);
-    program_.storages.back().payload_slope = 0;
-    return id;
+StorageId ProgramBuilder::storage(NameId name, std::int64_t bytes, PoolId pool, Role role, int layer) {
+    Storage& storage = program_.storages.emplace_back();
+    storage.bytes = bytes;
+    storage.pool = pool;
+    storage.role = role;
+    storage.name = name;
+    storage.layer = static_cast<std::int16_t>(layer);
+    storage.payload_total = bytes;
+    return StorageId{program_.storages.size() - 1};
 }
 
 StorageId ProgramBuilder::shard_storage(std::string_view name, std::int64_t bytes, std::int64_t total_bytes, PoolId pool, Role role,
                                         int layer) {
-    Storage storage;
-    storage.bytes = bytes;
-    storage.pool = pool;
-    storage.role = role;
-    storage.name = intern(name);
-    storage.layer = static_cast<std::int16_t>(layer);
-    storage.payload_total = total_bytes;
-    storage.payload_slope = bytes;
-    program_.storages.push_back(storage);
-    return StorageId{program_.storages.size() - 1};
+    const StorageId id = storage(name, bytes, pool, role, layer);
+    program_.storages.back().payload_total = total_bytes;
+    program_.storages.back().payload_slope = bytes;
+    return id;
 }
 
-TensorId ProgramBuilder::tensor(std::string_view name, StorageId storage, DType dtype, std::int64_t rows, std::int64_t columns,
-                                Linear offset) {
+TensorId ProgramBuilder::tensor(NameId name, StorageId storage, DType dtype, std::int64_t rows, std::int64_t columns, Linear offset) {
     const Storage& owner = program_.storage(storage);
-    Tensor tensor;
+    Tensor& tensor = program_.tensors.emplace_back();
     tensor.storage = storage;
     tensor.offset = offset;
     tensor.rows = rows;
     tensor.columns = tensor.row_stride = columns;
     tensor.dtype = dtype;
     tensor.role = owner.role;
-    tensor.name = intern(name);
+    tensor.name = name;
     tensor.layer = owner.layer;
-    return this->tensor(tensor);
+    return TensorId{program_.tensors.size() - 1};
 }
 
-TensorId ProgramBuilder::tensor(Tensor tensor) {
+TensorId ProgramBuilder::tensor(const Tensor& tensor) {
     program_.tensors.push_back(tensor);
     return TensorId{program_.tensors.size() - 1};
 }
 
-OpId ProgramBuilder::emit(Op op, std::span<const TensorId> operands, std::span<const OpId> deps) {
+Op& ProgramBuilder::emit(OpKind kind, StreamId stream, std::span<const TensorId> operands, std::span<const OpId> deps) {
     check(deps.size() <= std::numeric_limits<std::uint16_t>::max(), "too many deps for one op");
+    Op& op = program_.ops.emplace_back();
+    op.kind = kind;
+    op.stream = stream;
     op.tags = tags;
     op.operands_begin = static_cast<std::uint32_t>(program_.operands.size());
     op.operands_count = static_cast<std::uint32_t>(operands.size());
-    program_.operands.insert(program_.operands.end(), operands.begin(), operands.end());
+    for (const TensorId operand : operands) program_.operands.push_back(operand);
     op.deps_begin = static_cast<std::uint32_t>(program_.deps.size());
     // Invalid deps (work that never came to be) are dropped here, so planners need not ask.
     for (const OpId dep : deps)
         if (dep.valid()) program_.deps.push_back(dep);
-    if (op.stream.index() < waits_.size() && op.kind != OpKind::host_wait) {
-        auto& waits = waits_[op.stream.index()];
+    if (stream.index() < waits_.size() && kind != OpKind::host_wait) {
+        auto& waits = waits_[stream.index()];
         program_.deps.insert(program_.deps.end(), waits.begin(), waits.end());
         waits.clear();
     }
     op.deps_count = static_cast<std::uint16_t>(program_.deps.size() - op.deps_begin);
-    program_.ops.push_back(op);
-    if (last_.size() <= op.stream.index()) last_.resize(op.stream.index() + 1);
-    return last_[op.stream.index()] = OpId{program_.ops.size() - 1};
+    if (last_.size() <= stream.index()) last_.resize(stream.index() + 1);
+    last_[stream.index()] = newest();
+    return op;
 }
 
 OpId ProgramBuilder::alloc(StorageId storage, std::span<const OpId> deps) {
-    Op op;
-    op.kind = OpKind::alloc;
-    op.storage = storage;
-    op.stream = program_.pools[program_.storage(storage).pool.index()].owner;
-    return emit(op, {}, deps);
+    emit(OpKind::alloc, owner_of(storage), {}, deps).storage = storage;
+    return newest();
 }
 
 OpId ProgramBuilder::free(StorageId storage, std::span<const OpId> deps) {
-    Op op;
-    op.kind = OpKind::free;
-    op.storage = storage;
-    op.stream = program_.pools[program_.storage(storage).pool.index()].owner;
-    return emit(op, {}, deps);
+    emit(OpKind::free, owner_of(storage), {}, deps).storage = storage;
+    return newest();
 }
 
 OpId ProgramBuilder::free_recorded(StorageId storage, std::span<const OpId> uses) {
@@ -107,56 +103,42 @@ void ProgramBuilder::wait_event(StreamId stream, OpId event) {
 }
 
 OpId ProgramBuilder::fill_all(StreamId stream, std::span<const TensorId> destinations, double value, std::span<const OpId> deps) {
-    Op op;
-    op.kind = OpKind::fill;
-    op.stream = stream;
-    op.value = value;
-    return emit(op, destinations, deps);
+    if (program_.values.empty() || program_.values.back() != value) program_.values.push_back(value);
+    emit(OpKind::fill, stream, destinations, deps).detail = static_cast<std::uint32_t>(program_.values.size() - 1);
+    return newest();
 }
 
 OpId ProgramBuilder::copy(StreamId stream, TensorId source, TensorId destination, bool accumulate, std::span<const OpId> deps) {
-    Op op;
-    op.kind = OpKind::copy;
-    op.stream = stream;
-    op.accumulate = accumulate;
     const TensorId operands[] = {source, destination};
-    return emit(op, operands, deps);
+    emit(OpKind::copy, stream, operands, deps).accumulate = accumulate;
+    return newest();
 }
 
 OpId ProgramBuilder::copy_all(StreamId stream, std::span<const TensorId> pairs, std::span<const OpId> deps) {
-    Op op;
-    op.kind = OpKind::copy;
-    op.stream = stream;
-    return emit(op, pairs, deps);
+    emit(OpKind::copy, stream, pairs, deps);
+    return newest();
 }
 
 OpId ProgramBuilder::input(StreamId stream, TensorId tokens, TensorId targets, std::span<const OpId> deps) {
-    Op op;
-    op.kind = OpKind::input;
-    op.stream = stream;
     const TensorId operands[] = {tokens, targets};
-    return emit(op, operands, deps);
+    emit(OpKind::input, stream, operands, deps);
+    return newest();
 }
 
 OpId ProgramBuilder::initialize(StreamId stream, TensorId parameter, TensorId master, ShardRange range) {
-    Op op;
-    op.kind = OpKind::initialize;
-    op.stream = stream;
-    op.range = static_cast<std::uint32_t>(program_.ranges.size());
-    program_.ranges.push_back(range);
     const TensorId operands[] = {parameter, master};
-    return emit(op, operands, {});
+    emit(OpKind::initialize, stream, operands, {}).range = static_cast<std::uint32_t>(program_.ranges.size());
+    program_.ranges.push_back(range);
+    return newest();
 }
 
 OpId ProgramBuilder::compute(StreamId stream, std::string_view name, kernel::Kernel kernel, std::span<const TensorId> operands,
                              const kernel::Attributes& attributes, std::span<const OpId> deps) {
-    Op op;
-    op.kind = OpKind::compute;
+    Op& op = emit(OpKind::compute, stream, operands, deps);
     op.kernel = kernel;
-    op.stream = stream;
     op.name = intern(name);
-    op.attributes = keep(kernel, attributes);
-    return emit(op, operands, deps);
+    op.detail = keep(kernel, attributes);
+    return newest();
 }
 
 std::uint32_t ProgramBuilder::keep(kernel::Kernel kernel, const kernel::Attributes& a) {
@@ -169,11 +151,16 @@ std::uint32_t ProgramBuilder::keep(kernel::Kernel kernel, const kernel::Attribut
 }
 
 void ProgramBuilder::reserve(std::size_t ops) {
+    // Taken in one piece and given back: from then on glibc keeps up to twice as much freed memory (mallopt(3), M_MMAP_THRESHOLD: the
+    // thresholds follow the largest piece). Else each plan of a search would get its pages from the kernel again, at a third of its time.
+    const std::size_t each = sizeof(Op) + sizeof(TensorId) * 3 / 2 + sizeof(OpId) * 2 / 5 + sizeof(Storage) * 2 / 5 + sizeof(Tensor) * 2 / 3;
+    void* const volatile once = ::operator new(ops * each);
+    ::operator delete(once);
     program_.ops.reserve(ops);
-    program_.operands.reserve(ops);
-    program_.deps.reserve(ops / 8);
-    program_.storages.reserve(ops / 2);
-    program_.tensors.reserve(ops / 2);
+    program_.operands.reserve(ops * 3 / 2);
+    program_.deps.reserve(ops * 2 / 5);
+    program_.storages.reserve(ops * 2 / 5);
+    program_.tensors.reserve(ops * 2 / 3);
 }
 
 OpId ProgramBuilder::host_compute(StreamId stream, std::string_view name, kernel::Kernel kernel, std::span<const TensorId> operands,
@@ -204,29 +191,22 @@ OpId ProgramBuilder::multi_tensor(StreamId stream, OpKind kind, std::string_view
 }
 
 OpId ProgramBuilder::collective(StreamId stream, std::string_view name, const Collective& collective, std::span<const OpId> deps) {
-    Op op;
-    op.kind = OpKind::collective;
-    op.stream = stream;
-    op.name = intern(name);
-    op.collective = static_cast<std::uint32_t>(program_.collectives.size());
-    program_.collectives.push_back(collective);
     const TensorId operands[] = {collective.send, collective.receive, collective.scratch};
-    return emit(op, operands, deps);
+    Op& op = emit(OpKind::collective, stream, operands, deps);
+    op.name = intern(name);
+    op.detail = static_cast<std::uint32_t>(program_.collectives.size());
+    program_.collectives.push_back(collective);
+    return newest();
 }
 
 OpId ProgramBuilder::host_wait(StreamId stream, std::span<const OpId> deps) {
-    Op op;
-    op.kind = OpKind::host_wait;
-    op.stream = stream;
-    return emit(op, {}, deps);
+    emit(OpKind::host_wait, stream, {}, deps);
+    return newest();
 }
 
 OpId ProgramBuilder::mark(StreamId stream, std::string_view name, std::span<const OpId> deps) {
-    Op op;
-    op.kind = OpKind::mark;
-    op.stream = stream;
-    op.name = intern(name);
-    return emit(op, {}, deps);
+    emit(OpKind::mark, stream, {}, deps).name = intern(name);
+    return newest();
 }
 
 std::uint32_t ProgramBuilder::finish() {

@@ -18,16 +18,22 @@ public:
 
     StreamId stream(std::string_view name, StreamKind kind);
     PoolId pool(std::string_view name, StreamId owner);
-    StorageId storage(std::string_view name, std::int64_t bytes, PoolId pool, Role role, int layer = -1);
+    StorageId storage(NameId name, std::int64_t bytes, PoolId pool, Role role, int layer = -1);
+    StorageId storage(std::string_view name, std::int64_t bytes, PoolId pool, Role role, int layer = -1) { return storage(intern(name), bytes, pool, role, layer); }
     /// A rank's shard of a padded unit: payload of coordinate c is clamp(total - c*bytes, 0, bytes).
     StorageId shard_storage(std::string_view name, std::int64_t bytes, std::int64_t total_bytes, PoolId pool, Role role, int layer = -1);
     /// A contiguous [rows, columns] view at `offset` bytes.
-    TensorId tensor(std::string_view name, StorageId storage, DType dtype, std::int64_t rows, std::int64_t columns, Linear offset = {});
-    TensorId tensor(Tensor tensor);
+    TensorId tensor(NameId name, StorageId storage, DType dtype, std::int64_t rows, std::int64_t columns, Linear offset = {});
+    TensorId tensor(std::string_view name, StorageId storage, DType dtype, std::int64_t rows, std::int64_t columns, Linear offset = {}) {
+        return tensor(intern(name), storage, dtype, rows, columns, offset);
+    }
+    TensorId tensor(const Tensor& tensor);
     Tensor& at(TensorId id) { return program_.tensors[id.index()]; }
     Storage& at(StorageId id) { return program_.storages[id.index()]; }
     [[nodiscard]] std::string_view name_of(TensorId id) const { return schedule_.names[program_.tensors[id.index()].name]; }
     NameId intern(std::string_view text) { return schedule_.names.intern(text); }
+    /// `text` as the schedule holds it: one place in memory however often it is named.
+    std::string_view interned(std::string_view text) { return schedule_.names[intern(text)]; }
     LayoutId layout(FlatLayout layout) {
         schedule_.layouts.push_back(std::move(layout));
         return LayoutId{schedule_.layouts.size() - 1};
@@ -95,7 +101,10 @@ public:
     std::uint32_t finish();
 
 private:
-    OpId emit(Op op, std::span<const TensorId> operands, std::span<const OpId> deps);
+    /// The next op, whose further fields the caller sets.
+    Op& emit(OpKind kind, StreamId stream, std::span<const TensorId> operands, std::span<const OpId> deps);
+    [[nodiscard]] OpId newest() const { return OpId{program_.ops.size() - 1}; }
+    [[nodiscard]] StreamId owner_of(StorageId id) const { return program_.pools[program_.storage(id).pool.index()].owner; }
     /// Events of an earlier segment are done: each segment ends with a host wait.
     void forget_streams() {
         last_.clear();

@@ -51,7 +51,7 @@ std::string subject(const Schedule& schedule, const Program& program, const Op& 
         case OpKind::compute:
         case OpKind::host_compute:
         case OpKind::optimizer: return fmt::format("{} {}", kernel::name(op.kernel), schedule.names[op.name]);
-        case OpKind::fill: return fmt::format("{}", op.value);
+        case OpKind::fill: return fmt::format("{}", program.value_of(op));
         case OpKind::copy: return op.accumulate ? "add" : "";
         default: return std::string(schedule.names[op.name]);
     }

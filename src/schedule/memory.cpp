@@ -16,37 +16,42 @@ std::int64_t delta(const Program& program, const Op& op) {
     return op.kind == OpKind::alloc ? storage.bytes : -storage.bytes;
 }
 
-void add_roles(RoleBytes& roles, const Program& program, const Op& op, std::int64_t coordinate) {
-    const std::int64_t bytes = delta(program, op);
-    if (bytes == 0) return;
-    const Storage& storage = program.storage(op.storage);
-    const std::int64_t payload = storage.payload(coordinate);
-    const std::int64_t sign = bytes > 0 ? 1 : -1;
-    roles[static_cast<std::size_t>(storage.role)] += sign * payload;
-    roles[static_cast<std::size_t>(Role::padding)] += sign * (storage.bytes - payload);
-}
-
 /// The coordinate that sharded storages of `rank` refer to: that of the schedule's first axis (one shard axis per program).
 std::int64_t shard_coordinate(const Schedule& schedule, std::int64_t rank) {
     return schedule.axes.empty() ? 0 : schedule.axes.front().coordinate(rank);
 }
 
+/// Bytes live so far, by role too, and the peaks of the segment that ran last.
 struct Fold {
+    std::int64_t coordinate = 0;
     std::int64_t live = 0, peak = 0;
     std::size_t peak_op = 0;
     std::array<std::int64_t, 4> phase_peaks{};
+    RoleBytes roles{}, at_peak{};
+
+    void add(const Program& program, const Op& op) {
+        const std::int64_t bytes = delta(program, op);
+        if (bytes == 0) return;
+        live += bytes;
+        const Storage& storage = program.storage(op.storage);
+        const std::int64_t payload = bytes > 0 ? storage.payload(coordinate) : -storage.payload(coordinate);
+        roles[static_cast<std::size_t>(storage.role)] += payload;
+        roles[static_cast<std::size_t>(Role::padding)] += bytes - payload;
+    }
 
     void run(const Program& program, std::size_t begin, std::size_t end) {
         peak = live;
         peak_op = begin;
+        at_peak = {};
         for (std::size_t i = begin; i < end; ++i) {
-            live += delta(program, program.ops[i]);
+            add(program, program.ops[i]);
             auto& phase_peak = phase_peaks[static_cast<std::size_t>(program.ops[i].tags.phase)];
             phase_peak = std::max(phase_peak, live);
             if (live > peak) {
                 peak = live;
                 peak_op = i;
             }
+            if (i == peak_op) at_peak = roles;
         }
     }
 };
@@ -62,9 +67,8 @@ std::vector<std::int64_t> live_bytes(const Program& program, std::size_t begin, 
 
 MemoryProfile memory_profile(const Schedule& schedule, std::int64_t rank) {
     const Program& program = schedule.program_of(rank);
-    const std::int64_t coordinate = shard_coordinate(schedule, rank);
     MemoryProfile profile;
-    Fold fold;
+    Fold fold{.coordinate = shard_coordinate(schedule, rank)};
     fold.run(program, 0, program.first_begin);
     profile.after_init = fold.live;
     profile.init_peak = fold.peak;
@@ -85,12 +89,8 @@ MemoryProfile memory_profile(const Schedule& schedule, std::int64_t rank) {
     profile.forward_peak = fold.phase_peaks[static_cast<std::size_t>(Phase::forward)];
     profile.backward_peak = fold.phase_peaks[static_cast<std::size_t>(Phase::backward)];
     profile.optimizer_peak = fold.phase_peaks[static_cast<std::size_t>(Phase::optimizer)];
-    RoleBytes roles{};
-    for (std::size_t i = 0; i < program.ops.size(); ++i) {
-        add_roles(roles, program, program.ops[i], coordinate);
-        if (i == fold.peak_op) profile.at_peak = roles;
-    }
-    profile.after_step_by_role = roles;
+    profile.at_peak = fold.at_peak;
+    profile.after_step_by_role = fold.roles;
     return profile;
 }
 

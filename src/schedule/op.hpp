@@ -73,11 +73,13 @@ struct Op {
     std::uint32_t deps_begin = 0;         // into Program::deps
     std::uint32_t operands_count = 0;
     std::uint16_t deps_count = 0;
-    std::uint32_t attributes = ~0u;       // into Program::attributes (compute, optimizer)
-    std::uint32_t collective = ~0u;       // into Program::collectives
+    /// Into Program::attributes where the op has a kernel, ::collectives of a collective, ::values of a fill.
+    std::uint32_t detail = ~0u;
     std::uint32_t range = ~0u;            // into Program::ranges
-    double value = 0;                     // fill
+    [[nodiscard]] bool has_kernel() const { return kernel != kernel::Kernel::count_; }
 };
+// A large model has a hundred thousand ops, most of them alloc and free: what planning costs is mostly their memory.
+static_assert(sizeof(Op) == 48);
 
 [[nodiscard]] std::string_view name(OpKind kind);
 [[nodiscard]] std::string_view name(Phase phase);

@@ -25,6 +25,20 @@ double copied_bytes(const Program& program, const Op& op) {
     return bytes;
 }
 
+/// An update of many tensors reads and writes parameter and states, in their own dtypes, and reads the gradient. By the elements that are
+/// this rank's: tensors that straddle shards are updated in part.
+double update_bytes(const Program& program, const Op& op, std::size_t states) {
+    const auto operands = program.operands_of(op);
+    const std::size_t gradient = 1 + states, group = op.kernel == kernel::Kernel::adamw_tensors ? gradient + 2 : gradient + 1; // Adam's has a step
+    double bytes = 0, elements = 0;
+    for (std::size_t i = 0; i + group <= operands.size(); i += group) {
+        if (!operands[i].valid()) continue;
+        elements += static_cast<double>(program.tensor(operands[i]).elements());
+        for (std::size_t k = 0; k <= gradient; ++k) bytes += (k == gradient ? 1 : 2) * bytes_of(program, operands[i + k]);
+    }
+    return elements > 0 ? bytes / elements * static_cast<double>(program.attributes_of(op).tokens) : 0;
+}
+
 }  // namespace
 
 DType compute_dtype(const Program& program, const Op& op) {
@@ -42,6 +56,8 @@ kernel::Work op_work(const Program& program, const Op& op) {
         case OpKind::optimizer: {
             kernel::Work work = kernel::work(op.kernel, program.attributes_of(op), compute_dtype(program, op));
             if (op.kernel == kernel::Kernel::elementwise) work.bytes = operand_bytes(program, op);
+            if (op.kernel == kernel::Kernel::adamw_tensors) work.bytes = update_bytes(program, op, 2);
+            if (op.kernel == kernel::Kernel::sgd_tensors) work.bytes = update_bytes(program, op, 1);
             return work;
         }
         case OpKind::copy: return {0, 0, copied_bytes(program, op)};

@@ -12,8 +12,11 @@ std::int64_t Storage::payload(std::int64_t coordinate) const {
 
 NameId Names::intern(std::string_view text) {
     // Planners repeat names from the same place in memory: looked up there first, and compared.
-    std::uint32_t& recent = recent_[(reinterpret_cast<std::uintptr_t>(text.data()) * 0x9e3779b97f4a7c15ull) >> 56];
-    if (recent < texts_.size() && texts_[recent] == text) return NameId{recent};
+    std::uint32_t& recent = recent_[(reinterpret_cast<std::uintptr_t>(text.data()) * 0x9e3779b97f4a7c15ull) >> 54];
+    if (recent < texts_.size()) {
+        const std::string& known = texts_[recent];
+        if (known.data() == text.data() ? known.size() == text.size() : known == text) return NameId{recent};
+    }
     const NameId id = look_up(text);
     recent = id.value;
     return id;

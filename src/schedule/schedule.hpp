@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <span>
 #include <string>
@@ -20,6 +21,7 @@ namespace zerosim::schedule {
 class Names {
 public:
     NameId intern(std::string_view text);
+    /// The text stays where it is as long as the names live.
     [[nodiscard]] std::string_view operator[](NameId id) const;
 
 private:
@@ -29,8 +31,8 @@ private:
         [[nodiscard]] std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
     };
     [[nodiscard]] NameId look_up(std::string_view text);
-    std::array<std::uint32_t, 256> recent_{};   // by the text's address
-    std::vector<std::string> texts_;
+    std::array<std::uint32_t, 1024> recent_{};   // by the text's address
+    std::deque<std::string> texts_;
     std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> ids_;
 };
 
@@ -68,14 +70,16 @@ struct Program {
     std::vector<kernel::Attributes> attributes;
     std::vector<Collective> collectives;
     std::vector<ShardRange> ranges;
+    std::vector<double> values;           // of fills
 
     [[nodiscard]] std::span<const TensorId> operands_of(const Op& op) const { return {operands.data() + op.operands_begin, op.operands_count}; }
     [[nodiscard]] std::span<const OpId> deps_of(const Op& op) const { return {deps.data() + op.deps_begin, op.deps_count}; }
     [[nodiscard]] const Storage& storage(StorageId id) const { return storages[id.index()]; }
     [[nodiscard]] const Tensor& tensor(TensorId id) const { return tensors[id.index()]; }
     [[nodiscard]] const Op& op(OpId id) const { return ops[id.index()]; }
-    [[nodiscard]] const Collective& collective_of(const Op& op) const { return collectives[op.collective]; }
-    [[nodiscard]] const kernel::Attributes& attributes_of(const Op& op) const { return attributes[op.attributes]; }
+    [[nodiscard]] const Collective& collective_of(const Op& op) const { return collectives[op.detail]; }
+    [[nodiscard]] const kernel::Attributes& attributes_of(const Op& op) const { return attributes[op.detail]; }
+    [[nodiscard]] double value_of(const Op& op) const { return values[op.detail]; }
     /// [begin, end) of a segment in `ops`.
     [[nodiscard]] std::pair<std::size_t, std::size_t> bounds(Segment segment) const;
     /// The segment that step `step` (1-based) runs.

@@ -35,11 +35,11 @@ struct Linear {
 /// What is allocated and freed.
 struct Storage {
     std::int64_t bytes = 0;
-    Space space = Space::device;
     PoolId pool;
-    Role role = Role::workspace;   // role of its payload; the rest is padding
     NameId name;
     std::int16_t layer = -1;
+    Space space = Space::device;
+    Role role = Role::workspace;   // role of its payload; the rest is padding
     // Payload of the rank at coordinate c: clamp(payload_total - c * payload_slope, 0, bytes). A shard of a padded unit has
     // slope = shard bytes; an ordinary storage slope 0 and total = bytes.
     std::int64_t payload_total = 0;
@@ -50,11 +50,11 @@ struct Storage {
 /// A view: rows x columns elements, `row_stride` elements from row to row, starting `offset` bytes into its storage.
 struct Tensor {
     StorageId storage;
+    NameId name;
     Linear offset;
     std::int64_t rows = 0, columns = 0, row_stride = 0;
     DType dtype = DType::fp32;
     Role role = Role::activation;
-    NameId name;
     std::int16_t layer = -1;
     std::int32_t parameter = -1;   // index into the model's parameters where this is (part of) one
     [[nodiscard]] std::int64_t elements() const { return rows * columns; }

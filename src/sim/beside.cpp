@@ -1,7 +1,8 @@
 #include "sim/beside.hpp"
 
+#include "sim/lane_times.hpp"
+
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 
 namespace zerosim::sim {
@@ -29,7 +30,7 @@ void Beside::add(std::int64_t begin, std::int64_t end) {
     if (intervals_.size() > kRemembered) intervals_.erase(intervals_.begin());
 }
 
-std::int64_t Beside::stretched(std::int64_t begin, std::int64_t alone, double slowdown) const {
+std::int64_t Beside::stretched_beside(std::int64_t begin, std::int64_t alone, double slowdown) const {
     auto next = intervals_.end();
     while (next != intervals_.begin() && std::prev(next)->end > begin) --next;
     double left = static_cast<double>(alone); // work, in time alone
@@ -40,11 +41,11 @@ std::int64_t Beside::stretched(std::int64_t begin, std::int64_t alone, double sl
         left -= before;
         now = std::max(now, next->begin);
         const double shared = static_cast<double>(next->end - now);
-        if (left * (1 + slowdown) <= shared) return now - begin + std::llround(left * (1 + slowdown));
+        if (left * (1 + slowdown) <= shared) return now - begin + rounded(left * (1 + slowdown));
         left -= shared / (1 + slowdown);
         now = next->end;
     }
-    return now - begin + std::llround(left);
+    return now - begin + rounded(left);
 }
 
 } // namespace zerosim::sim

@@ -26,10 +26,8 @@ std::int64_t round_to_division(std::int64_t size, std::int64_t divisions) {
 
 }  // namespace
 
-// New segments get descending addresses (CUDA 13, driver 580: inferred from the measured rows, docs/accuracy.md), so among free
-// blocks of one size the newest segment's wins.
 CachingAllocator::CachingAllocator(std::size_t streams, const AllocatorSettings& settings)
-    : settings_(settings), free_(2 * streams), unmapped_(2 * streams), next_address_(std::int64_t{1} << 56) {}
+    : settings_(settings), free_(2 * streams), unmapped_(2 * streams) {}
 
 std::int64_t CachingAllocator::round_size(std::int64_t bytes) const {
     const std::int64_t divisions = settings_.roundup_power2_divisions;

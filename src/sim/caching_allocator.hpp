@@ -4,6 +4,8 @@
 // Rules: c10/cuda/CUDACachingAllocator.cpp (names in brackets are its functions and constants).
 #pragma once
 
+#include "sim/address_space.hpp"
+
 #include <cstdint>
 #include <deque>
 #include <limits>
@@ -139,7 +141,7 @@ private:
     };
     std::vector<Event> events_;
     std::int64_t searches_[2] = {0, 0};         // [get_free_blocks_call_count] of small and large pools
-    std::int64_t next_address_;
+    AddressSpace addresses_;
     Counters counters_;
     std::optional<OutOfMemory> out_of_memory_;
 };

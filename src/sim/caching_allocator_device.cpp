@@ -43,8 +43,7 @@ void CachingAllocator::add_reserved(std::int64_t bytes) {
 CachingAllocator::Block CachingAllocator::new_segment(std::uint32_t pool, std::int64_t bytes) {
     if (!fits(bytes)) return kNone;
     const Block block = new_entry();
-    next_address_ -= bytes;
-    blocks_[block].address = next_address_;
+    blocks_[block].address = addresses_.take(bytes);
     blocks_[block].size = bytes;
     blocks_[block].pool = pool;
     add_reserved(bytes);
@@ -115,6 +114,7 @@ void CachingAllocator::release_pool(std::uint32_t pool) {
 /// [release_block] cudaFree.
 void CachingAllocator::release_segment(Block block) {
     remove_free(block);
+    addresses_.give_back(blocks_[block].address, blocks_[block].size);
     counters_.reserved -= blocks_[block].size;
     --counters_.segments;
     ++counters_.device_frees;

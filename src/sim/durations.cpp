@@ -2,6 +2,7 @@
 
 #include "cost/cost.hpp"
 #include "cost/placement.hpp"
+#include "schedule/memory.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -28,7 +29,7 @@ double transfer_seconds(const schedule::Schedule& schedule, const Program& progr
     const schedule::Collective& collective = program.collective_of(op);
     const schedule::Axis& axis = schedule.axis(collective.axis);
     return cost::op_seconds(schedule, program, op, cluster) -
-           cost::collective_seconds(collective.kind, 0, axis.size, axis.stride, cluster, schedule.ranks);
+           cost::step_collective_seconds(collective.kind, 0, axis.size, axis.stride, cluster, schedule.ranks);
 }
 
 /// 0 where the software says nothing of it: DDP's bucket reductions are started by C++.
@@ -46,12 +47,10 @@ double issue_seconds(const Program& program, const Op& op, const cluster::Cluste
     if (op.kind == OpKind::copy && (forward || backward)) seconds = issue.copy;
     if (op.kind == OpKind::collective && (forward || backward) && !program.collective_of(op).scalar)
         seconds = collective_issue_seconds(program.collective_of(op).kind, forward, issue);
-    return seconds > 0 ? seconds : cluster.device.host_issue_seconds;
+    // A rank's thread hands collectives over to another, which must be woken, and takes the core that the kernels had.
+    const double hand_over = cluster.device.is_cpu && op.kind == OpKind::collective && !cluster.free_communication ? cluster.collective_launch_seconds : 0.0;
+    return hand_over + (seconds > 0 ? seconds : cluster.device.host_issue_seconds);
 }
-
-} // namespace
-
-namespace {
 
 /// The launch that begins at `first`: its seconds, and where the next begins.
 struct Launch {
@@ -67,9 +66,22 @@ Launch launch(const schedule::Schedule& schedule, const Program& program, std::s
     return result;
 }
 
+/// CPUs: a step whose ranks fit in their node's cache together finds its buffers there, as collectives that are repeated alone do.
+bool stays_in_cache(const schedule::Schedule& schedule, const cluster::Cluster& cluster) {
+    if (!cluster.device.is_cpu || cluster.transport.cold_bytes_per_second <= 0) return false;
+    const std::int64_t here = std::clamp<std::int64_t>(schedule.ranks, 1, cluster.devices_per_node);
+    return schedule::memory_profile(schedule, 0).peak * here <= cluster.transport.cache_bytes;
+}
+
+cluster::Cluster without_cold_links(cluster::Cluster cluster) {
+    cluster.transport.cold_bytes_per_second = cluster.transport.cold_latency_seconds = 0;
+    return cluster;
+}
+
 } // namespace
 
 Durations durations(const schedule::Schedule& schedule, const Program& program, const cluster::Cluster& cluster) {
+    if (stays_in_cache(schedule, cluster)) return durations(schedule, program, without_cold_links(cluster));
     Durations result;
     result.device.resize(program.ops.size());
     result.launched.assign(program.ops.size(), 1);

@@ -31,12 +31,12 @@ CachingAllocator::Block CachingAllocator::new_expandable(std::uint32_t pool) {
     const std::int64_t page = pool % 2 == 0 ? kSmallPage : kLargePage;
     const std::int64_t device = settings_.device_bytes > 0 ? settings_.device_bytes : kLargestDevice;
     const std::int64_t space = round_up(device + device / 8, page);
-    next_address_ -= space;
-    expandable_.push_back({next_address_, page});
+    const std::int64_t address = addresses_.take(space);
+    expandable_.push_back({address, page});
     ++counters_.segments;
     const Block block = new_entry();
     Entry& entry = blocks_[block];
-    entry.address = next_address_;
+    entry.address = address;
     entry.size = space;
     entry.pool = pool;
     entry.expandable = static_cast<std::int32_t>(expandable_.size()) - 1;

@@ -3,8 +3,9 @@
 // Links serve collectives in order of issue: one issued later gets what is left (docs/design.md). Nothing issued before is moved.
 #pragma once
 
+#include <boost/container/small_vector.hpp>
+
 #include <cstdint>
-#include <vector>
 
 namespace zerosim::sim {
 
@@ -26,7 +27,7 @@ private:
         LinkDemand taken;
     };
     [[nodiscard]] static double pace(const Stretch& stretch, LinkDemand demand);
-    std::vector<Stretch> stretches_; // disjoint, ascending
+    boost::container::small_vector<Stretch, 20> stretches_; // disjoint, ascending; inline, for there is one a rank
 };
 
 } // namespace zerosim::sim

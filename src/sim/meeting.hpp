@@ -9,6 +9,7 @@
 #include "sim/role_clock.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,28 +22,40 @@ struct LinkClasses {
 };
 [[nodiscard]] LinkClasses link_classes(const Lanes& lanes, const cluster::Cluster& cluster, std::int64_t ranks);
 
+/// Of every lane, over one step.
+struct LaneStatistics {
+    Times busy, waited, caused, last; // as in trace::RankStatistics
+    [[nodiscard]] std::vector<trace::RankStatistics> by_rank(const Lanes& lanes) const;
+};
+
 class MeetingPoint {
 public:
-    MeetingPoint(const Lanes& lanes, LinkClasses classes, bool keep_statistics);
+    /// Statistics are kept of `step`; nullopt = of none.
+    MeetingPoint(const Lanes& lanes, LinkClasses classes, std::optional<int> step);
     /// Completes the launch at the position of each of `roles`, which have all issued it on `axis`.
     void complete(AxisId axis, std::span<RoleClock* const> roles);
-    [[nodiscard]] std::vector<trace::RankStatistics>& statistics() { return statistics_; }
+    /// Of the step in hand, or null.
+    [[nodiscard]] LaneStatistics* statistics_of(int step) { return step_of_statistics_ == step ? &statistics_ : nullptr; }
 
 private:
     struct Group {
         std::int64_t begin = 0, alone = 0, end = 0, waited = 0;
         std::uint32_t last = 0; // lane
     };
+    void reset(const Meetings& axis, const RoleClock& role);
     void arrive(const Meetings& axis, std::uint32_t axis_index, const RoleClock& role);
+    void come(Group& group, std::uint32_t number, std::uint32_t axis_index, const RoleClock& role, Latest last) const;
     void find_end(const Meetings& axis, RoleClock& role);
+    void wait(const Meetings& axis, const RoleClock& role);
     void leave(const Meetings& axis, AxisId id, RoleClock& role);
     void trace(const Meetings& axis, RoleClock& role) const;
     void blame(const Meetings& axis, std::span<RoleClock* const> roles);
 
     const Lanes& lanes_;
     LinkClasses classes_;
-    std::vector<Group> groups_;                       // of the axis in hand
-    std::vector<trace::RankStatistics> statistics_;   // by lane; empty unless kept
+    std::vector<Group> groups_; // of the axis in hand
+    std::optional<int> step_of_statistics_;
+    LaneStatistics statistics_;
 };
 
 } // namespace zerosim::sim

@@ -14,11 +14,19 @@ using schedule::OpKind;
 using schedule::Phase;
 using schedule::Program;
 
+bool is_launch(const Op& op) {
+    return op.kind == OpKind::compute || op.kind == OpKind::copy || op.kind == OpKind::fill || op.kind == OpKind::collective || op.kind == OpKind::optimizer;
+}
+
 class Replay {
 public:
     Replay(const Program& program, const AllocatorSettings& settings, const trace::RankTrace* times)
         : program_(program), times_(times), allocator_(program.streams.size(), settings), blocks_(program.storages.size(), CachingAllocator::kNone),
-          stream_ends_(program.streams.size(), 0) {}
+          stream_ends_(program.streams.size(), 0), launches_(program.streams.size()), launched_(program.streams.size(), 0) {
+        if (times == nullptr) return;
+        for (const trace::OpTime& time : times->times)
+            if (const Op& op = program.ops[time.op]; is_launch(op)) launches_[op.stream.index()].push_back(time.issue);
+    }
 
     [[nodiscard]] std::int64_t allocated() const { return allocator_.counters().allocated; }
     [[nodiscard]] const CachingAllocator::Counters& counters() const { return allocator_.counters(); }
@@ -60,6 +68,7 @@ private:
         if (&program_.ops[time.op] != &op) return;   // rows of this op were not kept
         ++row_;
         now_ = time.issue;
+        if (is_launch(op)) ++launched_[op.stream.index()];
         std::int64_t& end = stream_ends_[op.stream.index()];
         end = std::max(end, time.end);
     }
@@ -68,8 +77,17 @@ private:
     void free(const Op& op, CachingAllocator::Block block) {
         if (!op.recorded || times_ == nullptr) return allocator_.free(block);
         std::int64_t done = 0;
-        for (const OpId use : program_.deps_of(op)) done = std::max(done, stream_ends_[program_.op(use).stream.index()]);
+        for (const OpId use : program_.deps_of(op)) done = std::max(done, done_at(program_.op(use).stream.index()));
         allocator_.free_later(block, done);
+    }
+
+    /// When all that a stream has been given is done. Launches fill a stream's queue: the host waits with the next until the first of about a
+    /// thousand is done (measured, stackoverflow.com/q/53970187), so what it does in the queue's last place comes after all before are done.
+    [[nodiscard]] std::int64_t done_at(std::size_t stream) const {
+        constexpr std::size_t kQueue = 1000;
+        const std::size_t full = launched_[stream] + kQueue - 1;
+        const auto& issued = launches_[stream];
+        return full < issued.size() ? std::min(stream_ends_[stream], issued[full]) : stream_ends_[stream];
     }
 
     /// CUDA's CachingHostAllocator rounds a pinned block up to a power of two.
@@ -91,6 +109,8 @@ private:
     CachingAllocator allocator_;
     std::vector<CachingAllocator::Block> blocks_;   // by storage
     std::vector<std::int64_t> stream_ends_;         // of what was issued so far
+    std::vector<std::vector<std::int64_t>> launches_;   // by stream: when each launch is issued
+    std::vector<std::size_t> launched_;             // by stream: of these, so far
 };
 
 void measured_step(Replay& replay, const Program& program, MemoryReplay& result) {

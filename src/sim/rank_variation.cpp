@@ -43,7 +43,7 @@ void share_failed_cards(std::vector<LinkShare>& shares, const cluster::Cluster& 
         const auto first = shares.begin() + begin, last = shares.begin() + std::min(begin + node, ranks);
         const auto failed = std::count_if(first, last, [](const LinkShare& s) { return s.network == 0; });
         if (failed == 0) continue;
-        if (failed == last - first && ranks > node)
+        if (failed == last - first && (ranks > node || cluster.fabric.devices_apart))
             throw ConfigError(fmt::format("variation.failed-links leaves node {} (ranks {} to {}) without a network card", begin / node, begin, begin + (last - first) - 1));
         const double left = 1 - static_cast<double>(failed) / static_cast<double>(last - first);
         double slowest = 1;
@@ -116,6 +116,7 @@ void check_variation(const cluster::Variation& variation, std::int64_t ranks) {
     for (const cluster::SlowRanks& slow : variation.slow_ranks) check_ranks(slow.first, slow.last, ranks, "variation.slow-ranks");
     for (const cluster::LinkFault& fault : variation.links)
         check_ranks(fault.first, fault.last, ranks, fault.fraction > 0 ? "variation.slow-links" : "variation.failed-links");
+    for (const cluster::FailedPair& pair : variation.pairs) check_ranks(pair.first, pair.second, ranks, "variation.failed-links");
 }
 
 } // namespace zerosim::sim

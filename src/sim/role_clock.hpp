@@ -7,6 +7,8 @@
 #include "sim/beside.hpp"
 #include "sim/durations.hpp"
 #include "sim/ends.hpp"
+#include "sim/lane_times.hpp"
+#include "sim/lanes.hpp"
 #include "sim/link_load.hpp"
 #include "trace/trace.hpp"
 
@@ -14,8 +16,6 @@
 #include <vector>
 
 namespace zerosim::sim {
-
-using Times = std::vector<std::int64_t>; // by lane of a role, nanoseconds
 
 /// What is known of a program before it runs.
 struct Timing {
@@ -29,27 +29,31 @@ struct Timing {
 struct TracedLane {
     std::uint32_t lane = 0; // of the role
     trace::RankTrace trace;
+    std::int64_t begin = 0, end = 0; // of the op that is being executed
 };
 
 struct RoleClock {
     const schedule::Program* program = nullptr;
     const Timing* timing = nullptr;
-    std::uint32_t first_lane = 0;
+    const Kin* kin = nullptr;
+    std::uint32_t index = 0, first_lane = 0;
     int step = 0; // 0 = init
     std::size_t position = 0, segment_end = 0;
     std::int64_t live_bytes = 0;
-    Times host;
+    Times host;              // less `issued`
+    std::int64_t issued = 0; // of the host's time, the same on all lanes
     std::vector<Times> streams;       // when each is free
     std::vector<Times> ends;          // by column of Ends
     std::vector<Times> communicators; // by axis, when each is free; empty = none is shared by streams
-    std::vector<Beside> beside;       // by lane
-    std::vector<LinkLoad> links;      // by lane; empty where links are never shared
+    std::vector<Beside> beside;       // by kin
+    std::vector<LinkLoad> links;      // by kin; empty where links are never shared
     Times ready;                      // of the launch at `position`, once issued
-    Times begin, end;                 // of the op that is being executed
+    Times begin, lasts;               // of the kernel that is being executed
     std::vector<TracedLane> traced;
     bool waiting = false, finished = false; // waiting: for peers, with the launch at `position` issued
 
     [[nodiscard]] std::uint32_t lanes() const { return static_cast<std::uint32_t>(host.size()); }
+    [[nodiscard]] std::int64_t host_at(std::uint32_t lane) const { return host[lane] + issued; }
     [[nodiscard]] const schedule::Op& op() const { return program->ops[position]; }
 };
 

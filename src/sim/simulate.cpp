@@ -3,6 +3,9 @@
 #include "sim/simulate.hpp"
 
 #include "base/error.hpp"
+#include "cost/host_cost.hpp"
+#include "sim/kernel_variation.hpp"
+#include "sim/lane_times.hpp"
 #include "sim/lanes.hpp"
 #include "sim/meeting.hpp"
 #include "sim/rank_variation.hpp"
@@ -12,7 +15,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -47,8 +49,9 @@ private:
     void execute(RoleClock& role);
     void wait(RoleClock& role) const;
     void begin(RoleClock& role) const;
-    void end(RoleClock& role);
+    void run(RoleClock& role, std::int64_t alone);
     void vary(RoleClock& role, std::int64_t alone);
+    void share(RoleClock& role) const;
     void record(RoleClock& role, std::int64_t issue) const;
     void issue(RoleClock& role) const;
     bool meet(RoleClock& role, std::uint32_t index);
@@ -56,12 +59,10 @@ private:
 
     const Schedule& schedule_;
     int steps_;
-    std::uint64_t seed_;
     double slowdown_; // of kernels beside collectives
     bool varied_;     // a clock for each rank
     Lanes lanes_;
-    std::vector<double> factors_; // by lane, of kernels; empty = 1
-    std::optional<Lognormal> jitter_;
+    std::optional<KernelVariation> variation_;
     LinkClasses classes_;
     MeetingPoint meeting_;
     std::vector<Timing> timings_; // by program
@@ -70,15 +71,20 @@ private:
 };
 
 Pass::Pass(const Schedule& schedule, const cluster::Cluster& cluster, int steps)
-    : schedule_(schedule), steps_(steps), seed_(cluster.variation.seed), slowdown_(cluster.compute_slowdown), varied_(!cluster.variation.none()),
-      lanes_(lanes(schedule, varied_)), classes_(varied_ && !cluster.variation.links.empty() ? link_classes(lanes_, cluster, schedule.ranks) : LinkClasses{}),
-      meeting_(lanes_, classes_, varied_) {
+    : schedule_(schedule), steps_(steps), slowdown_(cost::slowdown_beside_collectives(cluster, schedule.ranks)), varied_(!cluster.variation.none()),
+      lanes_(lanes(schedule, varied_)),
+      classes_(varied_ && !(cluster.variation.links.empty() && cluster.variation.pairs.empty()) ? link_classes(lanes_, cluster, schedule.ranks)
+                                                                                                : LinkClasses{}),
+      meeting_(lanes_, classes_, varied_ ? std::optional(steps) : std::nullopt) {
     check_variation(cluster.variation, schedule.ranks);
-    if (varied_) factors_ = device_factors(cluster.variation, schedule.ranks);
-    if (cluster.variation.jitter > 0) jitter_.emplace(cluster.variation.jitter);
+    std::vector<double> factors; // by rank
+    if (varied_) {
+        factors = device_factors(cluster.variation, schedule.ranks);
+        variation_.emplace(cluster.variation, lanes_, factors);
+    }
     const bool share_links = several_communicators(schedule);
     for (const Program& program : schedule.programs) timings_.push_back(timing(schedule, program, cluster, classes_.classes, share_links));
-    const std::vector<std::int64_t> traced = varied_ ? traced_ranks(cluster.variation, factors_) : lanes_.ranks;
+    const std::vector<std::int64_t> traced = varied_ ? traced_ranks(cluster.variation, factors) : lanes_.ranks;
     for (std::size_t role = 0; role < schedule.roles.size(); ++role) add_role(role, share_links, traced);
     for (const Meetings& axis : lanes_.axes) arrived_.emplace_back(axis.set_roles.size(), 0u);
 }
@@ -88,15 +94,17 @@ void Pass::add_role(std::size_t index, bool share_links, const std::vector<std::
     RoleClock& clock = roles_.emplace_back();
     clock.program = &schedule_.programs[role.program];
     clock.timing = &timings_[role.program];
+    clock.kin = &lanes_.kin[index];
+    clock.index = static_cast<std::uint32_t>(index);
     clock.first_lane = lanes_.first[index];
     clock.segment_end = clock.program->bounds(schedule::Segment::init).second;
     const Times zero(lanes_.count(index), 0);
-    clock.host = clock.ready = clock.begin = clock.end = zero;
+    clock.host = clock.ready = clock.begin = clock.lasts = zero;
     clock.streams.assign(clock.program->streams.size(), zero);
     clock.ends.assign(clock.timing->ends.columns, zero);
     if (schedule_.one_communicator_per_axis) clock.communicators.assign(schedule_.axes.size(), zero);
-    if (slowdown_ > 0) clock.beside.resize(zero.size());
-    if (share_links) clock.links.resize(zero.size());
+    if (slowdown_ > 0) clock.beside.resize(clock.kin->first.size());
+    if (share_links) clock.links.resize(clock.kin->first.size());
     std::size_t ops = clock.segment_end;
     for (int step = 1; step <= steps_; ++step) {
         const auto [begin, end] = clock.program->bounds(clock.program->segment_of_step(step));
@@ -127,7 +135,7 @@ trace::Trace Pass::run() {
     result.simulated = true;
     for (RoleClock& role : roles_)
         for (TracedLane& kept : role.traced) result.ranks.push_back(std::move(kept.trace));
-    result.statistics = std::move(meeting_.statistics());
+    if (const LaneStatistics* statistics = meeting_.statistics_of(steps_)) result.statistics = statistics->by_rank(lanes_);
     return result;
 }
 
@@ -151,11 +159,6 @@ bool Pass::next_segment(RoleClock& role) {
     }
     ++role.step;
     std::tie(role.position, role.segment_end) = role.program->bounds(role.program->segment_of_step(role.step));
-    if (varied_) // statistics are of the last step
-        for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) {
-            trace::RankStatistics& rank = meeting_.statistics()[role.first_lane + lane];
-            rank = {.rank = rank.rank};
-        }
     return true;
 }
 
@@ -166,67 +169,64 @@ void Pass::execute(RoleClock& role) {
     if (op.kind == OpKind::alloc || op.kind == OpKind::free)
         if (const schedule::Storage& storage = role.program->storage(op.storage); storage.space == schedule::Space::device)
             role.live_bytes += op.kind == OpKind::alloc ? storage.bytes : -storage.bytes;
+    Times& stream = role.streams[op.stream.index()];
     if (op.kind == OpKind::host_wait) {
         wait(role);
     } else if (holds_nothing_up(role)) {
-        for (const TracedLane& traced : role.traced)
-            role.begin[traced.lane] = role.end[traced.lane] = std::max(role.streams[op.stream.index()][traced.lane], role.host[traced.lane]);
+        for (TracedLane& traced : role.traced) traced.begin = traced.end = std::max(stream[traced.lane], role.host_at(traced.lane));
     } else {
-        if (issue > 0)
-            for (std::int64_t& host : role.host) host += issue;
+        role.issued += issue;
         begin(role);
-        end(role);
-        role.streams[op.stream.index()] = role.end;
+        run(role, role.timing->durations.device[role.position]);
     }
-    if (const std::int32_t column = role.timing->ends.column[role.position]; column != Ends::kNone)
-        role.ends[static_cast<std::size_t>(column)] = role.end;
+    if (const std::int32_t column = role.timing->ends.column[role.position]; column != Ends::kNone) role.ends[static_cast<std::size_t>(column)] = stream;
     record(role, issue);
     ++role.position;
 }
 
 void Pass::wait(RoleClock& role) const {
-    role.begin = role.host;
-    for (const std::uint32_t column : role.timing->ends.needed_by(role.position)) {
-        const Times& dep = role.ends[column];
-        for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.host[lane] = std::max(role.host[lane], dep[lane]);
-    }
-    role.end = role.host;
+    for (TracedLane& traced : role.traced) traced.begin = role.host_at(traced.lane);
+    for (const std::uint32_t column : role.timing->ends.needed_by(role.position)) raise(role.host, role.ends[column], role.issued);
+    for (TracedLane& traced : role.traced) traced.end = role.host_at(traced.lane);
 }
 
 void Pass::begin(RoleClock& role) const {
-    const Times& stream = role.streams[role.op().stream.index()];
-    for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.begin[lane] = std::max(stream[lane], role.host[lane]);
-    for (const std::uint32_t column : role.timing->ends.needed_by(role.position)) {
-        const Times& dep = role.ends[column];
-        for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.begin[lane] = std::max(role.begin[lane], dep[lane]);
-    }
+    latest(role.begin, role.streams[role.op().stream.index()], role.host, role.issued);
+    for (const std::uint32_t column : role.timing->ends.needed_by(role.position)) raise(role.begin, role.ends[column]);
 }
 
-/// Kernels share multiprocessors and memory with the collectives that run beside them.
-void Pass::end(RoleClock& role) {
-    const std::int64_t alone = role.timing->durations.device[role.position];
+/// The op on its stream. `alone`: on an undisturbed device, with nothing beside it.
+void Pass::run(RoleClock& role, std::int64_t alone) {
     const OpKind kind = role.op().kind;
-    if (varied_ && alone > 0 && runs_on_device(kind))
-        vary(role, alone);
-    else
-        for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.end[lane] = alone;
-    if (slowdown_ > 0 && alone > 0 && is_kernel(kind))
-        for (std::uint32_t lane = 0; lane < role.lanes(); ++lane)
-            role.end[lane] = role.beside[lane].stretched(role.begin[lane], role.end[lane], slowdown_);
-    for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.end[lane] += role.begin[lane];
+    Times& stream = role.streams[role.op().stream.index()];
+    const bool varies = varied_ && alone > 0 && runs_on_device(kind), shares = slowdown_ > 0 && alone > 0 && is_kernel(kind);
+    if (!varies && !shares) {
+        add(stream, role.begin, alone);
+    } else {
+        if (varies) vary(role, alone);
+        else std::ranges::fill(role.lasts, alone);
+        if (shares) share(role);
+        add(stream, role.begin, role.lasts);
+    }
+    for (TracedLane& traced : role.traced) {
+        traced.begin = role.begin[traced.lane];
+        traced.end = stream[traced.lane];
+    }
 }
 
 /// What the kernel takes on each rank's device.
 void Pass::vary(RoleClock& role, std::int64_t alone) {
-    const std::uint64_t draw = hash64(hash64(hash64(seed_, static_cast<std::uint64_t>(role.step)), role.position));
-    const bool counts = role.program->streams[role.op().stream.index()].kind == schedule::StreamKind::compute;
-    for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) {
-        const std::uint32_t at = role.first_lane + lane;
-        double factor = factors_[at];
-        if (jitter_) factor *= jitter_->at(hash64(draw ^ static_cast<std::uint64_t>(lanes_.ranks[at])));
-        role.end[lane] = std::llround(static_cast<double>(alone) * factor);
-        if (counts) meeting_.statistics()[at].busy += role.end[lane];
-    }
+    variation_->lengths(role.lasts, role.first_lane, alone, role.step, role.position);
+    LaneStatistics* statistics = meeting_.statistics_of(role.step);
+    if (statistics == nullptr || role.program->streams[role.op().stream.index()].kind != schedule::StreamKind::compute) return;
+    for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) statistics->busy[role.first_lane + lane] += role.lasts[lane];
+}
+
+/// Kernels share multiprocessors and memory with the collectives that run beside them.
+void Pass::share(RoleClock& role) const {
+    const std::uint32_t* kin = role.kin->of_lane.data();
+    for (std::uint32_t lane = 0; lane < role.lanes(); ++lane)
+        role.lasts[lane] = role.beside[kin[lane]].stretched(role.begin[lane], role.lasts[lane], slowdown_);
 }
 
 void Pass::record(RoleClock& role, std::int64_t issue) const {
@@ -235,9 +235,9 @@ void Pass::record(RoleClock& role, std::int64_t issue) const {
         trace::OpTime& time = traced.trace.times.emplace_back();
         time.step = role.step;
         time.op = static_cast<std::uint32_t>(role.position);
-        time.begin = role.begin[traced.lane];
-        time.end = role.end[traced.lane];
-        time.issue = role.op().kind == OpKind::host_wait ? time.begin : role.host[traced.lane] - issue;
+        time.begin = traced.begin;
+        time.end = traced.end;
+        time.issue = role.op().kind == OpKind::host_wait ? time.begin : role.host_at(traced.lane) - issue;
         if (memory && role.program->storage(role.op().storage).space == schedule::Space::device) time.live_bytes = role.live_bytes;
     }
 }
@@ -246,24 +246,18 @@ void Pass::record(RoleClock& role, std::int64_t issue) const {
 void Pass::issue(RoleClock& role) const {
     const std::uint32_t launched = role.timing->durations.launched[role.position];
     role.ready = role.streams[role.op().stream.index()];
-    if (!role.communicators.empty()) {
-        const Times& communicator = role.communicators[role.program->collective_of(role.op()).axis.index()];
-        for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.ready[lane] = std::max(role.ready[lane], communicator[lane]);
-    }
+    if (!role.communicators.empty()) raise(role.ready, role.communicators[role.program->collective_of(role.op()).axis.index()]);
     for (std::size_t position = role.position; position < role.position + launched; ++position) {
         for (TracedLane& traced : role.traced) {
             trace::OpTime& time = traced.trace.times.emplace_back();
             time.step = role.step;
             time.op = static_cast<std::uint32_t>(position);
-            time.issue = role.host[traced.lane];
+            time.issue = role.host_at(traced.lane);
         }
-        for (std::int64_t& host : role.host) host += role.timing->durations.issue[position];
-        for (const std::uint32_t column : role.timing->ends.needed_by(position)) {
-            const Times& dep = role.ends[column];
-            for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.ready[lane] = std::max(role.ready[lane], dep[lane]);
-        }
+        role.issued += role.timing->durations.issue[position];
+        for (const std::uint32_t column : role.timing->ends.needed_by(position)) raise(role.ready, role.ends[column]);
     }
-    for (std::uint32_t lane = 0; lane < role.lanes(); ++lane) role.ready[lane] = std::max(role.ready[lane], role.host[lane]);
+    raise(role.ready, role.host, -role.issued);
 }
 
 /// False while peers have not arrived; the last role to arrive completes the launch for all. A role waits for one launch at a time, so

@@ -21,6 +21,14 @@ std::vector<LinearLayer> attention_layers(const model::Model& m) {
     return {{"q", h, query}, {"k", h, key}, {"v", h, key}, {"o", query, h}};
 }
 
+/// A and B of every adapted layer of every block.
+std::int64_t parameters_of_adapters(const model::Model& m, const Training& training) {
+    std::int64_t widths = 0;
+    for (const LinearLayer& layer : linear_layers(m))
+        if (adapts(training, layer.name)) widths += layer.in + layer.out;
+    return training.lora_rank * widths * m.layers;
+}
+
 }  // namespace
 
 std::vector<LinearLayer> linear_layers(const model::Model& m) {
@@ -43,12 +51,16 @@ bool adapts(const Training& training, std::string_view name) {
 }
 
 std::int64_t adapter_parameters(const model::Model& m, const Training& training) {
-    if (training.lora_rank == 0) return 0;
-    std::int64_t widths = 0;
-    for (const LinearLayer& layer : linear_layers(m))
-        if (adapts(training, layer.name)) widths += layer.in + layer.out;
     const std::int64_t tables = training.lora_embeddings ? (m.tied ? 1 : 2) * m.vocabulary * m.hidden : 0;
-    return training.lora_rank * widths * m.layers + tables;
+    return training.lora_rank == 0 ? 0 : parameters_of_adapters(m, training) + tables;
+}
+
+double model_flops_per_token(const model::Model& m, const Training& training) {
+    const double full = model::flops_per_token(m, training.sequence_length);
+    if (training.lora_rank == 0 || m.is_coarse()) return full;
+    const double matrices = model::flops_per_token(m, 0) / 6; // parameters that multiply: without a sequence there is no attention
+    const double head = training.lora_embeddings ? static_cast<double>(m.real_vocabulary) * static_cast<double>(m.hidden) : 0;
+    return full - 2 * (matrices - head) + 6 * static_cast<double>(parameters_of_adapters(m, training));
 }
 
 bool starts_as_zero(std::string_view name) { return name.ends_with(".B"); }

@@ -25,6 +25,9 @@ struct LinearLayer {
 /// 0 without adapters.
 [[nodiscard]] std::int64_t adapter_parameters(const model::Model& model, const Training& training);
 
+/// Model FLOPs of a token, forward and backward: a frozen matrix has no gradient of its own, so it takes 4 per parameter instead of 6.
+[[nodiscard]] double model_flops_per_token(const model::Model& model, const Training& training);
+
 /// A schedule's parameter beyond the model's own: LoRA's B begins with zeros, so that an adapter changes nothing at first.
 [[nodiscard]] bool starts_as_zero(std::string_view name);
 

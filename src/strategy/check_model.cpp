@@ -40,9 +40,9 @@ void check_model(const Scenario& s) {
     const model::Model& m = s.model;
     const Training& t = s.training;
     require(m.implementation != model::Implementation::megatron, "model.implementation megatron has no modules for PyTorch's systems");
-    const bool head = m.head_bias || m.final_softcap > 0;
-    require(!head || (t.loss_chunks == 1 && !t.fused_loss),
-            fmt::format("model {} has {}: train.loss-chunks and train.fused-loss know a plain head only", m.name, m.head_bias ? "a bias in the head" : "soft-capped logits"));
+    require(m.final_softcap == 0 || (t.loss_chunks == 1 && !t.fused_loss),
+            fmt::format("model {} has soft-capped logits: train.loss-chunks and train.fused-loss know a plain head only", m.name));
+    require(!m.head_bias || !t.fused_loss, fmt::format("model {} has a bias in the head: train.fused-loss knows a plain head only", m.name));
     require(!t.standard_attention || m.latent.kv_rank == 0 || m.implementation == model::Implementation::huggingface,
             "train.attention standard with latent attention is known for model.implementation huggingface");
 }

@@ -54,7 +54,7 @@ void check_adapters(const Scenario& s) {
                 fmt::format("train.lora-targets: model {} has no linear layer '{}' in its blocks; it has {}", s.model.name, target, fmt::join(names, ", ")));
 }
 
-/// Sharded parameters have one dtype and one layout.
+/// Sharded parameters have one dtype and one layout; packed bits take the compute dtype's.
 void check_sharding(const Scenario& s) {
     const Training& t = s.training;
     const bool ddp = s.strategy.system == System::ddp;
@@ -65,7 +65,11 @@ void check_sharding(const Scenario& s) {
     only_ddp(!t.frozen_precision, "train.frozen-precision");
     only_ddp(!t.lora_embeddings, "train.lora-embeddings");
     const bool whole = ddp || (s.strategy.system == System::deepspeed && s.strategy.zero_stage < 3);
-    require(whole || t.frozen_weights == WeightFormat::full, "train.quantize-weights needs whole parameters: system ddp, or deepspeed below stage 3");
+    const bool nf4 = t.frozen_weights == WeightFormat::nf4 || t.frozen_weights == WeightFormat::nf4_double;
+    const bool shards_packed = s.strategy.system == System::fsdp2 && nf4 && t.precision == Precision::bf16 && s.strategy.parameters_at == Placement::device;
+    require(whole || shards_packed || t.frozen_weights == WeightFormat::full,
+            "train.quantize-weights needs whole parameters (system ddp, or deepspeed below stage 3), or FSDP2's shards of bitsandbytes' packed bits in the "
+            "compute dtype (quant_storage): system fsdp2 with nf4 or nf4-double, train.precision bf16 and no offload");
     require(whole || s.model.weight_density == 1, "model.weight-density needs whole parameters: system ddp, or deepspeed below stage 3");
     require(!s.strategy.wrap || !t.lora_embeddings || t.lora_precision == t.frozen_precision,
             "train.lora-embeddings: DDP's buckets have one dtype, so train.lora-precision and train.frozen-precision must be equal (or strategy.wrap false)");

@@ -1,5 +1,6 @@
 // How long planning, memory by role and simulation take in process, on one core.
-// Also a simulation that keeps a clock for every rank, with its memory. usage: benchmark_planning [repeats = 9]
+// Also a simulation that keeps a clock for every rank, with its memory.
+// usage: benchmark_planning [repeats = 9] [row, such as "llama3.1-405b fsdp2": only this one, whose first call is then that of a process]
 #include "config/model_file.hpp"
 #include "config/cluster_file.hpp"
 #include "config/search_paths.hpp"
@@ -10,16 +11,41 @@
 
 #include <fmt/core.h>
 
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <cstdlib>
 #include <functional>
+#include <new>
 #include <string>
 #include <vector>
 
 using namespace zerosim;
+
+namespace {
+
+/// Bytes of the heap, as operator new and delete below see them.
+struct Heap {
+    std::size_t live = 0, peak = 0;
+} heap;
+
+}  // namespace
+
+void* operator new(std::size_t bytes) {
+    void* const memory = std::malloc(bytes);
+    if (memory == nullptr) throw std::bad_alloc();
+    heap.live += malloc_usable_size(memory);
+    heap.peak = std::max(heap.peak, heap.live);
+    return memory;
+}
+void operator delete(void* memory) noexcept {
+    heap.live -= malloc_usable_size(memory);
+    std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept { operator delete(memory); }
 
 namespace {
 
@@ -47,12 +73,14 @@ strategy::Scenario scenario(const std::string& model, const std::string& cluster
     return s;
 }
 
-/// Peak resident bytes of the process so far.
-double peak_mebibytes() {
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    return static_cast<double>(usage.ru_maxrss) / 1024.0;
+rusage usage() {
+    rusage result{};
+    getrusage(RUSAGE_SELF, &result);
+    return result;
 }
+
+/// Peak resident bytes of the process so far.
+double peak_mebibytes() { return static_cast<double>(usage().ru_maxrss) / 1024.0; }
 
 /// A clock for every rank: jitter of kernels, a slow rank and a slow network card.
 void measure_varied(const std::string& model, const std::string& cluster, std::int64_t ranks) {
@@ -78,37 +106,61 @@ const char* label(strategy::System system) {
     }
 }
 
-void measure(const std::string& model, const std::string& cluster, std::int64_t ranks, int repeats, strategy::System system = strategy::System::zerosim) {
-    strategy::Scenario s = scenario(model, cluster, ranks);
-    s.strategy.system = system;
-    if (system == strategy::System::megatron) {   // the distributed optimizer: stage 1
+/// zerosim's own arena, or the replay of PyTorch's caching allocator.
+void reserve(const schedule::Schedule& schedule, strategy::System system) {
+    if (system == strategy::System::zerosim) (void)schedule::plan_arena(schedule.programs[0]);
+    else (void)sim::replay_memory(schedule.programs[0]);
+}
+
+struct Row {
+    std::string model, cluster;
+    std::int64_t ranks;
+    strategy::System system = strategy::System::zerosim;
+    [[nodiscard]] std::string name() const { return model + label(system); }
+};
+
+void measure(const Row& row, int repeats) {
+    strategy::Scenario s = scenario(row.model, row.cluster, row.ranks);
+    s.strategy.system = row.system;
+    if (row.system == strategy::System::megatron) {   // the distributed optimizer: stage 1
         s.strategy.zero_stage = 1;
         s.model.implementation = model::Implementation::megatron;
     }
-    const auto schedule = strategy::plan(s);
+    const std::size_t heap_before = heap.peak = heap.live;
+    const long faults_before = usage().ru_minflt;
+    schedule::Schedule schedule;
+    const double first = median_milliseconds(1, [&] {
+        schedule = strategy::plan(s);
+        (void)schedule::memory_profile(schedule, 0);
+    });
+    const long faults = usage().ru_minflt - faults_before;
+    const double first_reserved = median_milliseconds(1, [&] { reserve(schedule, row.system); });
+    const double peak = static_cast<double>(heap.peak - heap_before) / (1 << 20);
     const double plan = median_milliseconds(repeats, [&] { (void)strategy::plan(s); });
     const double memory = median_milliseconds(repeats, [&] { (void)schedule::memory_profile(schedule, 0); });
-    // zerosim's own arena, or the replay of PyTorch's caching allocator.
-    const double arena = median_milliseconds(repeats, [&] {
-        if (system == strategy::System::zerosim) (void)schedule::plan_arena(schedule.programs[0]);
-        else (void)sim::replay_memory(schedule.programs[0]);
-    });
+    const double allocator = median_milliseconds(repeats, [&] { reserve(schedule, row.system); });
     const double simulation = median_milliseconds(repeats, [&] { (void)sim::simulate(schedule, s.cluster, 3); });
-    fmt::print("{:<20} {:>7} {:>8} {:>10.2f} {:>10.2f} {:>10.2f} {:>10.2f}\n", model + label(system), ranks, schedule.programs[0].ops.size(), plan, memory, arena, simulation);
+    fmt::print("{:<22} {:>6} {:>7} {:>8.2f} {:>8.2f} {:>7} {:>6.1f} {:>8.2f} {:>8.2f} {:>9.2f} {:>8.2f}\n", row.name(), row.ranks,
+               schedule.programs[0].ops.size(), first, first + first_reserved, faults, peak, plan, memory, allocator, simulation);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
     const int repeats = argc > 1 ? std::atoi(argv[1]) : 9;
-    fmt::print("# stage 3, full recompute; medians of {}, milliseconds\n# {:<18} {:>7} {:>8} {:>10} {:>10} {:>10} {:>10}\n", repeats, "model", "ranks", "ops", "plan", "memory", "allocator", "3 steps");
-    measure("gpt2-124m", "a100-sxm-80gb", 8, repeats);
-    measure("gpt3-175b", "a100-sxm-80gb", 1024, repeats);
-    measure("gpt3-175b", "a100-sxm-80gb", 16384, repeats);
-    measure("llama3.1-405b", "h100-sxm", 1024, repeats);
-    measure("gpt2-124m", "h100-sxm", 8, repeats, strategy::System::fsdp2);
-    measure("llama3.1-405b", "h100-sxm", 1024, repeats, strategy::System::fsdp2);
-    for (const auto system : {strategy::System::fsdp, strategy::System::deepspeed, strategy::System::megatron}) measure("llama3.1-405b", "h100-sxm", 1024, repeats, system);
+    const std::string only = argc > 2 ? argv[2] : "";
+    using strategy::System;
+    const std::vector<Row> rows{{"gpt2-124m", "a100-sxm-80gb", 8}, {"gpt3-175b", "a100-sxm-80gb", 1024}, {"gpt3-175b", "a100-sxm-80gb", 16384},
+                                {"llama3.1-405b", "h100-sxm", 1024}, {"gpt2-124m", "h100-sxm", 8, System::fsdp2},
+                                {"llama3.1-405b", "h100-sxm", 1024, System::fsdp2},
+                                {"llama3.1-405b", "h100-sxm", 1024, System::fsdp}, {"llama3.1-405b", "h100-sxm", 1024, System::deepspeed},
+                                {"llama3.1-405b", "h100-sxm", 1024, System::megatron}};
+    fmt::print("# stage 3, full recompute. By role: plan and memory; reserved: with the allocator. First call, its page faults, peak heap in MiB;\n"
+               "# then medians of {}, milliseconds\n# {:<20} {:>6} {:>7} {:>8} {:>8} {:>7} {:>6} {:>8} {:>8} {:>9} {:>8}\n",
+               repeats, "model", "ranks", "ops", "by role", "reserved", "faults", "heap", "plan", "memory", "allocator", "3 steps");
+    for (const Row& row : rows)
+        if (only.empty() || only == row.name()) measure(row, repeats);
+    if (!only.empty()) return 0;
     fmt::print("# every rank apart: jitter, a slow rank, a slow card; once, 3 steps, milliseconds of the processor, MiB resident\n# {:<18} {:>7} {:>8} {:>10} {:>10}\n", "model", "ranks", "ops", "3 steps", "peak MiB");
     measure_varied("gpt3-175b", "a100-sxm-80gb", 1024);
     measure_varied("gpt3-175b", "a100-sxm-80gb", 16384);

@@ -63,6 +63,16 @@ def collective_rows(zerosim):
     return found
 
 
+def local_rows():
+    """Steps and collectives of the executor on the calibrated machine that measured them (executor_against_simulator.py --residuals)."""
+    found = []
+    with open(os.path.join(ROOT, "tests", "truth", "time", "local.csv"), newline="") as file:
+        for row in csv.DictReader(file):
+            error = float(row["measured_seconds"]) / float(row["predicted_seconds"]) - 1
+            found.append(("compute-cpu" if row["what"] == "step" else "collectives-cpu", error))
+    return found
+
+
 def by_class(rows):
     classes = {}
     for kind, value in rows: classes.setdefault(kind, []).append(value)
@@ -99,14 +109,15 @@ def check(steps, collectives):
 
 def main():
     zerosim = sys.argv[1]
-    steps, collectives = step_rows(zerosim), collective_rows(zerosim)
+    steps, collectives = step_rows(zerosim), collective_rows(zerosim) + local_rows()
     if "--check" in sys.argv: return check(steps, collectives)
     classes = by_class([(kind, value) for kind, value, _ in steps] + collectives)
     text = ("# How far measured times lie from predicted ones: quantiles of measured / predicted - 1 between which `coverage` of the rows lie.\n"
             "# Written by tests/calibration/fit_residuals.py ZEROSIM; docs/accuracy.md, section Intervals. Do not edit.\n\n"
             f"coverage = {COVERAGE}\n")
     for kind in sorted(classes):
-        source = "tests/truth/collectives, 1 MiB and more" if kind.startswith("collectives") else "tests/truth/time"
+        source = ("tests/truth/time/local.csv" if kind.endswith("cpu") else
+                  "tests/truth/collectives, 1 MiB and more" if kind.startswith("collectives") else "tests/truth/time")
         text += section(kind, residual(classes[kind]), len(classes[kind]), source)
     pooled = [value for kind in classes if kind in ("compute-ampere", "compute-hopper") for value in classes[kind]]
     text += section("compute-other", wider(residual(pooled)), len(pooled), "no steps measured: ampere and hopper, and the worst GEMM grid")

@@ -1,5 +1,5 @@
-// The four constants fitted on llm-foundry's rows (docs/accuracy.md), and how far they carry: fitted with one kind of GPU, or every other
-// row, left out, and scored on what was left out.
+// The four constants fitted on llm-foundry's rows (docs/accuracy.md), and how far they carry: fitted with one kind of GPU, one model, or
+// every other row left out, and scored on what was left out.
 // usage: fit_steps [ROUNDS] [HELD ...]   a coordinate search over the mean error of the bf16 rows, all constants but those held (by the
 // number of its column, from 0); prints constants, changes nothing.
 #include "analysis/analyze.hpp"
@@ -17,6 +17,7 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -31,7 +32,7 @@ constexpr std::array<const char*, 4> kNames{"kEager", "compute-slowdown", "atten
 constexpr Constants kShipped{0.29, 0.6, 0.525, 0.95};
 
 struct Row {
-    std::string gpu;
+    std::string gpu, model;
     double seconds = 0;
     cluster::Cluster cluster;
     schedule::Schedule schedule;
@@ -78,7 +79,7 @@ Row make_row(const std::map<std::string, std::string>& r, const std::filesystem:
                                          "--train.recompute-early-stop", pure ? "false" : "true", "--train.precision", "bf16-mixed",
                                          "--train.reduce-precision", pure ? "bf16" : "fp32"};
     const config::Resolved resolved = config::resolve({config::Command::simulate, words, {}}, {{ZEROSIM_SOURCE_DIR "/configs"}}, {});
-    return {r.at("gpu"), std::atof(r.at("step_time_s_derived").c_str()), resolved.scenario.cluster, strategy::plan(resolved.scenario)};
+    return {r.at("gpu"), r.at("model"), std::atof(r.at("step_time_s_derived").c_str()), resolved.scenario.cluster, strategy::plan(resolved.scenario)};
 }
 
 cluster::Cluster with(cluster::Cluster cluster, const Constants& constants) {
@@ -162,6 +163,12 @@ int main(int argc, char** argv) {
     for (const char* gpu : {"h100_80gb", "a100_80gb", "a100_40gb"}) {
         const Chosen others = [&](std::size_t i) { return rows[i].gpu != gpu; };
         report(fmt::format("without {}", gpu), rows, fit(rows, others, rounds, held), others);
+    }
+    std::set<std::string> models;
+    for (const Row& row : rows) models.insert(row.model);
+    for (const std::string& model : models) {
+        const Chosen others = [&](std::size_t i) { return rows[i].model != model; };
+        report(fmt::format("without {}", model), rows, fit(rows, others, rounds, held), others);
     }
     for (const std::size_t half : {std::size_t{0}, std::size_t{1}}) {
         const Chosen mine = [=](std::size_t i) { return i % 2 == half; };

@@ -82,7 +82,7 @@ def torchtitan(row):
 
 # litgpt 26857050 finetune/lora.py: rank 8 on q and v, dropout 0.05 (its defaults then), bf16-true, AdamW (foreach), lm_head_chunk_size 128, the longest example first;
 # eager RMSNorm and rotary embedding (lit_gpt/rmsnorm.py, model.py), as transformers'; phi-1.5: torch's LayerNorm
-# and GELU, and its biased head is not chunked here. torch.cuda.max_memory_reserved() / 1e9.
+# and GELU. torch.cuda.max_memory_reserved() / 1e9.
 def litgpt(row):
     if row["value"] in ("OOM", "N/A"):
         raise Unexpressed("out of memory: no figure")
@@ -90,13 +90,13 @@ def litgpt(row):
         raise Unexpressed("LLaMA-Adapter: no option")
     if row["ranks"] != "1":
         raise Unexpressed("FSDP1 with checkpointed blocks and adapters")
-    model = {"Llama 2 7 B": model_file("litgpt-llama2-7b", "cfg"), "Llama 2 13 B": model_file("litgpt-llama2-13b", "cfg"), "phi-1.5 1.3 B": "phi-1.5"}.get(row["model"])
+    model = {"Llama 2 7 B": model_file("litgpt-llama2-7b", "cfg"), "Llama 2 13 B": model_file("litgpt-llama2-13b", "cfg"), "phi-1.5 1.3 B": model_file("litgpt-phi-1.5", "cfg")}.get(row["model"])
     if model is None:
         raise Unexpressed("no such model")
-    options = {"model": model, "model.implementation": "torch" if model == "phi-1.5" else "huggingface", "cluster": "a100-sxm-40gb", "strategy.system": "ddp", "strategy.wrap": "false",
+    options = {"model": model, "model.implementation": "torch" if row["model"].startswith("phi") else "huggingface", "cluster": "a100-sxm-40gb", "strategy.system": "ddp", "strategy.wrap": "false",
                "train.sequence-length": row["sequence"], "train.micro-batch": row["micro_batch"], "train.gradient-accumulation": 2, "train.precision": "bf16",
                "train.optimizer": "adamw-foreach", "train.lora-rank": 8, "train.lora-dropout": 0.05,
-               "train.lora-targets": "q,v" if model == "phi-1.5" else "qkv", "train.loss-chunks": 1 if model == "phi-1.5" else -(-int(row["sequence"]) // 128),
+               "train.lora-targets": "qkv", "train.loss-chunks": -(-int(row["sequence"]) // 128), "cluster.software": "litgpt-2023",
                "train.quantize-weights": {"None": "none", "bnb.nf4": "nf4", "bnb.nf4-dq": "nf4-double"}[row["quantization"]]}
     return options, lambda m: m["peak_reserved_bytes"], GB
 
@@ -149,7 +149,7 @@ def torchtune(row):
     if row["set"] == "torchtune-docs":
         raise Unexpressed("batch, sequence and checkpointing of the tutorials' logs are not stated")
     if "405B" in row["model"]:
-        raise Unexpressed("NF4 shards under FSDP2")
+        raise Unexpressed("torchao's NF4Tensor (its scales are sharded too) and custom_sharded_layers")
     if "70B" in row["model"]:
         raise Unexpressed("custom_sharded_layers (70B_full.yaml): embedding and head are units of their own")
     raise Unexpressed("one recipe and batch give 16.2 and 30.3, 18.9 and 37.4 GiB on two GPUs: what differs is not stated")
@@ -180,6 +180,27 @@ def zero_table1(row):
     return options, states, GB
 
 
+# ZeRO table 2: the largest model of states alone on a V100 with 32 GB (1e9), 64 data-parallel ranks beside MP ways of model parallelism, which divide the
+# parameters: billions of parameters.
+def zero_table2(row):
+    ways = int(re.search(r"tp(\d+)", row["parallelism"])[1])
+    options, states, _ = zero_table1(row | {"model": "1B"})
+    return options, lambda memory: ways * 32 * GB / states(memory), 1
+
+
+# SimuMax, Megatron-LM on B200 (docs/b200/b200_release_v1.2_summary.md): "real max allocated", fused cross-entropy. Of context parallelism a rank holds its part of
+# each sequence and, as the distributed optimizer shards over data x context ranks, its share of states: as data-parallel ranks with such sequences.
+def simumax(row):
+    if re.search(r"(?:tp|pp|ep)(?!1\b)\d+", row["parallelism"]):
+        raise Unexpressed("tensor, pipeline or expert parallelism")
+    name, layers = re.fullmatch(r"llama3_(\d+b) \((\d+) layers\)", row["model"]).groups()
+    context = int(re.search(r"cp(\d+)", row["parallelism"])[1])
+    options = {"model": f"llama3.1-{name}", "model.layers": layers, "model.implementation": "megatron", "cluster": "b200", "strategy.system": "megatron",
+               "strategy.zero-stage": 1, "ranks": row["ranks"], "train.sequence-length": int(row["sequence"]) // context, "train.micro-batch": row["micro_batch"],
+               "train.gradient-accumulation": row["accumulation"], "train.precision": "bf16-mixed", "train.fused-loss": "true"}
+    return options, lambda m: m["peak_allocated_bytes"], GIB
+
+
 def unexpressed(reason):
     def mapping(_row):
         raise Unexpressed(reason)
@@ -195,13 +216,13 @@ MAPPINGS = {
     "torchtune-readme": torchtune,
     "torchtune-docs": torchtune,
     "galvatron-llama2-7b-profile": galvatron,
-    "simumax-b200-real": unexpressed("every row has tensor, pipeline, context or expert parallelism"),
+    "simumax-b200-real": simumax,
     "internevo-memory": unexpressed("HybridZeroOptimizer over FSDP keeps about 30 bytes a parameter / N: no planner"),
     "peft-readme": unexpressed("mT0 and BLOOMZ: no such model"),
     "hf-anatomy": unexpressed("BERT: no such model"),
     "zero-table1-analytic": zero_table1,
-    "zero-table2-max-model-theory": unexpressed("a largest model, not a memory"),
-    "zero-table2-max-model-measured": unexpressed("a largest model, not a memory"),
+    "zero-table2-max-model-theory": zero_table2,
+    "zero-table2-max-model-measured": unexpressed("activations beside the states are not stated"),
 }
 
 

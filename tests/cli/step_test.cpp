@@ -89,6 +89,23 @@ TEST(Step, SensitivityIsSortedAndMoreIsNeverSlower) {
     EXPECT_EQ(rows[0].at("resource"), "matrix throughput");   // 7B in full recomputation on two nodes
 }
 
+// NCCL chooses by its own estimates, so that more of a thing can cost time: then the row says that it chose otherwise.
+TEST(Step, SensitivitySaysWhereTheLibraryChoosesOtherwise) {
+    std::int64_t others = 0;
+    for (const char* ranks : {"16", "32", "64", "144"}) {
+        const json result = object_of({"simulate", "--model", "gpt2-124m", "--cluster", "gb200-nvl72", "--ranks", ranks, "--strategy.zero-stage", "3", "--sensitivity",
+                                       "--format", "json"});
+        for (const json& row : result.at("sensitivity")) {
+            const auto chosen = row.at("other_algorithms").get<std::int64_t>();
+            others += chosen;
+            if (row.at("change").get<double>() > 1e-6) {
+                EXPECT_GT(chosen, 0) << ranks << ' ' << row;
+            }
+        }
+    }
+    EXPECT_GT(others, 0) << "none of 40 improvements moves a choice";
+}
+
 TEST(Sweep, PointsAreSimulationsAndRefusalsAreRows) {
     const json sweep = object_of(with("sweep", kGpus, {"--over", "ranks=8,16,48", "--strong", "--train.global-batch", "64", "--train.micro-batch", "1", "--jobs", "2"}));
     EXPECT_EQ(sweep.at("scaling"), "strong");

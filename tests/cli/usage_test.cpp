@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 namespace zerosim::testing {
 namespace {
 
@@ -53,6 +55,22 @@ TEST(Usage, NegativeCountIsRefused) { expect_usage_error({"show", "--ranks", "-4
 TEST(Usage, StageOutOfRangeIsRefused) { expect_usage_error({"show", "--strategy.zero-stage", "4"}, {"zero-stage", "4"}); }
 TEST(Usage, MissingScenarioFileIsNamed) {
     expect_usage_error({"show", "configs/scenarios/no-such.cfg"}, {"configs/scenarios/no-such.cfg"});
+}
+
+TEST(Usage, SharingAGpuIsForGpus) {
+    expect_usage_error({"collectives", "--share-device", "true"}, {"share-device", "--device cuda"});
+    expect_usage_error({"calibrate", "--share-device", "true"}, {"share-device", "--device cuda"});
+}
+TEST(Usage, RegisteredBuffersAreOfPlannedArenas) {
+    expect_usage_error({"run", "--register-buffers", "true", "--strategy.arena", "caching"}, {"register-buffers", "strategy.arena"});
+}
+TEST(Usage, BenchmarksOfGpusNeedOne) {
+    if (access("/dev/nvidia0", F_OK) == 0) GTEST_SKIP() << "there is a GPU";
+    for (const char* command : {"collectives", "calibrate"}) {
+        const auto outcome = run_zerosim({command, "--device", "cuda"});
+        EXPECT_EQ(outcome.exit_code, 3) << outcome.describe();
+        EXPECT_THAT(outcome.errors, HasSubstr("device cuda")) << command;
+    }
 }
 
 TEST(Usage, UnknownEnvironmentVariableIsOnlyAWarning) {

@@ -68,7 +68,7 @@ std::vector<std::vector<std::byte>> contents_of(const KernelCase& test) {
         const Operand& operand = test.operands[i];
         std::vector<std::byte>& bytes = all.emplace_back();
         if (operand.content == Content::absent || operand.same_as >= 0) continue;
-        const std::int64_t elements = operand.rows * stride_of(operand);
+        const std::int64_t elements = operand.offset + operand.rows * stride_of(operand);
         bytes.resize(static_cast<std::size_t>(elements * size_of(operand.dtype)));
         for (std::int64_t e = 0; e < elements; ++e)
             store(bytes.data() + e * size_of(operand.dtype), operand.dtype, value_of(operand.content, hash64(seed + i, static_cast<std::uint64_t>(e)), test, e));
@@ -81,6 +81,7 @@ std::vector<TensorView> views_of(const KernelCase& test, const std::vector<std::
     for (std::size_t i = 0; i < test.operands.size(); ++i) {
         const Operand& operand = test.operands[i];
         std::byte* base = operand.content == Content::absent ? nullptr : storage[operand.same_as >= 0 ? static_cast<std::size_t>(operand.same_as) : i];
+        if (base != nullptr) base += operand.offset * size_of(operand.dtype);
         views.push_back({base, operand.rows, operand.columns, stride_of(operand), operand.dtype});
     }
     return views;
@@ -91,7 +92,7 @@ std::vector<double> elements_of(const Operand& operand, const std::vector<std::b
     if (bytes.empty()) return values;
     for (std::int64_t row = 0; row < operand.rows; ++row)
         for (std::int64_t column = 0; column < operand.columns; ++column)
-            values.push_back(load(bytes.data() + (row * stride_of(operand) + column) * size_of(operand.dtype), operand.dtype));
+            values.push_back(load(bytes.data() + (operand.offset + row * stride_of(operand) + column) * size_of(operand.dtype), operand.dtype));
     return values;
 }
 

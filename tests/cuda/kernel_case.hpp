@@ -21,6 +21,7 @@ struct Operand {
     Content content = Content::random;
     std::int64_t row_stride = 0;         // 0 = columns
     int same_as = -1;                    // in place: the storage of this operand
+    std::int64_t offset = 0;             // elements before it: shards and parameters of a flat unit begin anywhere
 };
 
 struct KernelCase {
@@ -30,6 +31,7 @@ struct KernelCase {
     std::vector<Operand> operands;
     std::vector<RangeSegment> range;
     double tolerance = 1e-5;             // of the largest magnitude of the operand
+    double least = 0;                    // what a magnitude below counts as: results that cancel to nothing
     bool tensor_cores = false;
 };
 void PrintTo(const KernelCase& test, std::ostream* stream);

@@ -24,6 +24,16 @@ public:
         test.tolerance = tolerance_of(type);
         return cases.emplace_back(std::move(test));
     }
+    /// The last case again, its operands of floats so many elements further on.
+    void again_at(std::initializer_list<std::int64_t> offsets) {
+        const KernelCase last = cases.back();
+        for (const std::int64_t offset : offsets) {
+            KernelCase& test = cases.emplace_back(last);
+            test.name += fmt::format("_at{}", offset);
+            for (Operand& operand : test.operands)
+                if (operand.dtype != DType::int32 && operand.dtype != DType::fp64 && operand.rows * operand.columns > 1) operand.offset = offset;
+        }
+    }
     std::vector<KernelCase> cases;
 };
 
@@ -32,12 +42,13 @@ Operand vector(std::int64_t columns, DType type, Content content = Content::rand
 Operand statistic(std::int64_t rows, Content content = Content::zero) { return matrix(rows, 1, DType::fp32, content); }
 
 void norms(List& list, DType type) {
-    for (const auto& [rows, columns] : {std::pair{5, 7}, std::pair{37, 64}, std::pair{64, 200}}) {
+    for (const auto& [rows, columns] : {std::pair{5, 7}, std::pair{37, 64}, std::pair{64, 200}, std::pair{11, 520}, std::pair{6, 768}, std::pair{3, 1032}, std::pair{1, 64}, std::pair{1, 1}}) {
         Attributes a;
         a.epsilon = 1e-5f;
         const std::string shape = fmt::format("{}x{}", rows, columns);
         list.add(Kernel::layer_norm_forward, type, shape, a,
                  {matrix(rows, columns, type), vector(columns, type), vector(columns, type), matrix(rows, columns, type, Content::zero), statistic(rows), statistic(rows)});
+        if (columns == 768) list.again_at({1});
         list.add(Kernel::rms_norm_forward, type, shape, a, {matrix(rows, columns, type), vector(columns, type), matrix(rows, columns, type, Content::zero), statistic(rows)});
         for (const bool accumulate : {false, true}) {
             a.accumulate = a.accumulate_second = accumulate;
@@ -45,6 +56,7 @@ void norms(List& list, DType type) {
             list.add(Kernel::layer_norm_backward, type, variant, a,
                      {matrix(rows, columns, type), matrix(rows, columns, type), vector(columns, type), statistic(rows, Content::random), statistic(rows, Content::positive),
                       matrix(rows, columns, type), vector(columns, type), vector(columns, type)});
+            if (columns == 768) list.again_at({3});
             list.add(Kernel::rms_norm_backward, type, variant, a,
                      {matrix(rows, columns, type), matrix(rows, columns, type), vector(columns, type), statistic(rows, Content::positive), matrix(rows, columns, type),
                       vector(columns, type)});
@@ -60,6 +72,7 @@ void activations(List& list, DType type) {
         list.add(Kernel::gelu_backward, type, shape, {}, {m(), m(), m(Content::zero)});
         list.add(Kernel::swiglu_forward, type, shape, {}, {m(), m(), m(Content::zero)});
         list.add(Kernel::swiglu_backward, type, shape, {}, {m(), m(), m(), m(Content::zero), m(Content::zero)});
+        list.again_at({1});
         list.add(Kernel::add, type, shape, {}, {m(), m(), m(Content::zero)});
         Attributes a;
         a.dropout = 0.3f;
@@ -67,23 +80,29 @@ void activations(List& list, DType type) {
         a.layer = 2;
         a.site = 1;
         list.add(Kernel::dropout, type, shape, a, {m(), m(Content::zero)});
+        list.again_at({3});
     }
 }
 
 void embeddings(List& list, DType type) {
-    const std::int64_t batch = 2, sequence = 21, vocabulary = 11, hidden = 150, tokens = batch * sequence;
-    for (const bool positions : {false, true}) {
-        Attributes a;
-        a.vocabulary = vocabulary;
-        a.sequence = static_cast<std::int32_t>(sequence);
-        a.batch = static_cast<std::int32_t>(batch);
-        const Operand ids = matrix(tokens, 1, DType::int32, Content::tokens), table = matrix(vocabulary, hidden, type);
-        const Operand position = positions ? matrix(sequence + 2, hidden, type) : matrix(0, 0, type, Content::absent);
-        const char* variant = positions ? "positions" : "tokens";
-        list.add(Kernel::embedding_forward, type, variant, a, {ids, table, position, matrix(tokens, hidden, type, Content::zero)});
-        list.add(Kernel::embedding_backward, type, variant, a, {ids, matrix(tokens, hidden, type), table, position});
-        a.accumulate = a.accumulate_second = true;
-        list.add(Kernel::embedding_backward, type, std::string(variant) + "_adds", a, {ids, matrix(tokens, hidden, type), table, position});
+    struct Shape {
+        std::int64_t sequence, hidden;
+    };
+    for (const auto& [sequence, hidden] : {Shape{21, 150}, Shape{21, 1040}, Shape{300, 16}}) {   // rows of no packs, of several blocks; many tokens
+        const std::int64_t batch = 2, vocabulary = 11, tokens = batch * sequence;
+        for (const bool positions : {false, true}) {
+            Attributes a;
+            a.vocabulary = vocabulary;
+            a.sequence = static_cast<std::int32_t>(sequence);
+            a.batch = static_cast<std::int32_t>(batch);
+            const Operand ids = matrix(tokens, 1, DType::int32, Content::tokens), table = matrix(vocabulary, hidden, type);
+            const Operand position = positions ? matrix(sequence + 2, hidden, type) : matrix(0, 0, type, Content::absent);
+            const std::string variant = fmt::format("{}x{}_{}", tokens, hidden, positions ? "positions" : "tokens");
+            list.add(Kernel::embedding_forward, type, variant, a, {ids, table, position, matrix(tokens, hidden, type, Content::zero)});
+            list.add(Kernel::embedding_backward, type, variant, a, {ids, matrix(tokens, hidden, type), table, position});
+            a.accumulate = a.accumulate_second = true;
+            list.add(Kernel::embedding_backward, type, variant + "_adds", a, {ids, matrix(tokens, hidden, type), table, position});
+        }
     }
 }
 
@@ -92,7 +111,8 @@ struct Heads {
 };
 
 void attention(List& list, DType type) {
-    for (const Heads& s : {Heads{2, 5, 2, 1, 6}, Heads{1, 70, 2, 2, 32}, Heads{1, 129, 2, 1, 64}, Heads{1, 64, 1, 1, 96}, Heads{1, 40, 2, 1, 128}}) {
+    for (const Heads& s : {Heads{2, 5, 2, 1, 6}, Heads{1, 70, 2, 2, 32}, Heads{1, 129, 2, 1, 64}, Heads{1, 64, 1, 1, 96}, Heads{1, 40, 2, 1, 128}, Heads{3, 1, 2, 1, 64},
+                           Heads{2, 65, 1, 1, 64}, Heads{2, 33, 1, 1, 96}, Heads{1, 66, 2, 1, 128}, Heads{1, 9, 1, 1, 80}, Heads{1, 3, 1, 1, 256}}) {
         Attributes a;
         a.batch = s.batch;
         a.sequence = s.sequence;
@@ -114,6 +134,8 @@ void attention(List& list, DType type) {
             list.add(Kernel::attention_backward, type, shape, a,
                      {plain(), q(), kv(), kv(), plain(Content::zero), matrix(a.tokens, s.heads, DType::fp32, Content::zero), none, q(Content::zero), kv(Content::zero), kv(Content::zero)})
                 .tensor_cores = tensor_cores;
+            if (s.sequence == 1) list.cases.back().least = 1;   // one key has all the weight: d_q and d_k are what rounding leaves
+            if (s.sequence <= 5) list.again_at({1});       // no 16 bytes: the simple kernels
         }
         if (s.head_dim % 2 != 0) continue;
         a.rotary_base = 10000;
@@ -124,7 +146,7 @@ void attention(List& list, DType type) {
 }
 
 void losses(List& list, DType type) {
-    for (const auto& [rows, columns, real] : {std::tuple{7, 13, 13}, std::tuple{9, 1024, 1001}}) {
+    for (const auto& [rows, columns, real] : {std::tuple{7, 13, 13}, std::tuple{9, 1024, 1001}, std::tuple{1, 50257, 50257}, std::tuple{2, 50304, 50257}}) {
         Attributes a;
         a.vocabulary = columns;
         a.real_vocabulary = real;
@@ -152,6 +174,7 @@ void optimizer(List& list, DType type) {
     list.add(Kernel::adamw, type, "shard", a,
              {vector(elements, type), master, vector(elements, DType::fp32), vector(elements, DType::fp32, Content::positive), vector(elements, type), scalar, keep, scalar})
         .range = range;
+    list.again_at({1, 4});
     list.add(Kernel::adamw, type, "skipped", a,
              {vector(elements, type), master, vector(elements, DType::fp32), vector(elements, DType::fp32, Content::positive), vector(elements, type), scalar, scalar, scalar})
         .range = range;
@@ -160,20 +183,39 @@ void optimizer(List& list, DType type) {
     KernelCase& squares = list.add(Kernel::squared_norm, type, "shard", a, {vector(elements, type), vector(kernel::kNormBins, DType::fp64, Content::zero)});
     squares.range = std::move(many);
     squares.tolerance = 0;                               // exact by construction
+    list.again_at({5});
+    KernelCase& whole = list.add(Kernel::squared_norm, type, "whole", a, {vector(elements, type), vector(kernel::kNormBins, DType::fp64, Content::zero)});
+    whole.range = {{3, elements - 5, false}};            // begins and ends within a pack
+    whole.tolerance = 0;
 }
 
+struct Product {
+    std::int64_t tokens, in, out, stride;                // from row to row of the inputs; 0 = as wide as they are
+    bool input_major;                                    // the weight is [in, out]
+};
+
 void products(List& list, DType type) {
-    const std::int64_t tokens = 48, in = 40, out = 72;
     const Operand none = matrix(0, 0, type, Content::absent);
-    for (const bool bias : {false, true}) {
-        const Operand b = bias ? vector(out, type) : none;
-        list.add(Kernel::linear_forward, type, bias ? "bias" : "plain", {}, {matrix(tokens, in, type), matrix(out, in, type), b, none, matrix(tokens, out, type, Content::zero)});
-        for (const bool accumulate : {false, true}) {
-            Attributes a;
-            a.accumulate = a.accumulate_second = accumulate;
-            const std::string variant = std::string(bias ? "bias" : "plain") + (accumulate ? "_adds" : "");
-            list.add(Kernel::linear_backward_weight, type, variant, a, {matrix(tokens, out, type), matrix(tokens, in, type), none, matrix(out, in, type), b});
-            if (!bias) list.add(Kernel::linear_backward_input, type, variant, a, {matrix(tokens, out, type), matrix(out, in, type), none, matrix(tokens, in, type)});
+    for (const auto& [tokens, in, out, stride, input_major] : {Product{48, 40, 72, 0, false}, Product{48, 40, 72, 0, true}, Product{1, 33, 7, 0, false}, Product{5, 16, 257, 40, false}}) {
+        Attributes a;
+        a.tokens = tokens;
+        a.in = in;
+        a.out = out;
+        a.input_major = input_major;
+        const Operand x = matrix(tokens, in, type, Content::random, stride), weight = input_major ? matrix(in, out, type) : matrix(out, in, type), d_y = matrix(tokens, out, type);
+        const std::string shape = fmt::format("{}x{}x{}{}", tokens, in, out, input_major ? "_input_major" : "");
+        for (const bool bias : {false, true}) {
+            const Operand b = bias ? vector(out, type) : none;
+            a.accumulate = a.accumulate_second = false;
+            list.add(Kernel::linear_forward, type, shape + (bias ? "_bias" : ""), a, {x, weight, b, none, matrix(tokens, out, type, Content::zero)});
+            list.again_at({1, 8});                       // parameters and activations that begin at two bytes, or four
+            for (const bool accumulate : {false, true}) {
+                a.accumulate = a.accumulate_second = accumulate;
+                const std::string variant = shape + (bias ? "_bias" : "") + (accumulate ? "_adds" : "");
+                list.add(Kernel::linear_backward_weight, type, variant, a, {d_y, x, none, weight, b});
+                list.again_at({1});
+                if (!bias) list.add(Kernel::linear_backward_input, type, variant, a, {d_y, weight, none, x});
+            }
         }
     }
 }

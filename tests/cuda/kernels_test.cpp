@@ -17,13 +17,25 @@ std::vector<std::byte*> addresses(Contents& contents) {
     return result;
 }
 
+/// Which operand is the host kernel's workspace; `none` for kernels without.
+std::size_t workspace_slot(kernel::Kernel which, std::size_t none) {
+    switch (which) {
+        case kernel::Kernel::attention_forward:
+        case kernel::Kernel::linear_forward: return 3;
+        case kernel::Kernel::linear_backward_input:
+        case kernel::Kernel::linear_backward_weight: return 2;
+        case kernel::Kernel::attention_backward: return 6;
+        default: return none;
+    }
+}
+
 /// On the host, with the workspace it asks for.
 void run_on_host(const KernelCase& test, std::vector<TensorView> views) {
     std::vector<std::byte> workspace;
     const DType type = views[0].dtype == DType::int32 ? views[1].dtype : views[0].dtype;
     const std::int64_t bytes = kernel::workspace_bytes(test.kernel, test.attributes, type, kernel::Library::host, 1);
     workspace.resize(static_cast<std::size_t>(bytes));
-    const std::size_t slot = test.kernel == kernel::Kernel::attention_forward ? 3 : test.kernel == kernel::Kernel::attention_backward ? 6 : views.size();
+    const std::size_t slot = workspace_slot(test.kernel, views.size());
     if (slot < views.size()) views[slot] = {workspace.data(), 1, bytes / 4, bytes / 4, DType::fp32};
     host::run_kernel({test.kernel, test.attributes, views, test.range, {}});
 }
@@ -48,7 +60,7 @@ TEST_P(CudaKernel, AgreesWithTheHost) {
     run_on_cuda(test, cuda);
     for (std::size_t i = 0; i < test.operands.size(); ++i) {
         const std::vector<double> expected = elements_of(test.operands[i], host[i]), found = elements_of(test.operands[i], cuda[i]);
-        double largest = 0;
+        double largest = test.least;
         for (const double value : expected) largest = std::max(largest, std::abs(value));
         for (std::size_t e = 0; e < expected.size(); ++e)
             ASSERT_NEAR(found[e], expected[e], test.tolerance * largest) << "operand " << i << ", element " << e << ", largest " << largest;

@@ -3,8 +3,10 @@
 #include <ucontext.h>
 
 #include <array>
+#include <exception>
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 namespace zerosim::emulation {
@@ -12,6 +14,10 @@ namespace {
 
 constexpr std::size_t kStack = 256 * 1024;
 constexpr unsigned kWarpLanes = 32;
+// CUDA Programming Guide, "Compute Capabilities": of every device since 7.0, but for shared memory, which is an H100's and H200's.
+constexpr unsigned kMostBlocks = 0x7fffffff, kMostRows = 65535, kMostThreads = 1024, kMostShared = 227 * 1024;
+constexpr std::size_t kGuard = 256;                        // bytes behind the shared memory that was asked for
+constexpr unsigned char kGuardByte = 0xa5;
 
 struct Barrier {
     unsigned arrived = 0, generation = 0;
@@ -19,7 +25,6 @@ struct Barrier {
 
 struct Fiber {
     ucontext_t context{};
-    std::unique_ptr<unsigned char[]> stack;
     unsigned index = 0;
     bool done = false;
 };
@@ -34,11 +39,15 @@ struct Block {
     std::vector<Barrier> warps;
     Barrier block;
     std::vector<unsigned char> shared;
+    unsigned votes = 0;                        // of any_of_block
+    std::exception_ptr error;                  // of the fiber that ended the block
     const std::function<void()>* body = nullptr;
     ucontext_t scheduler{};
     Fiber* running = nullptr;
 };
 thread_local Block* current = nullptr;
+/// Kept from launch to launch: fresh ones would be mapped and cleared for every thread of every launch.
+thread_local std::vector<std::unique_ptr<unsigned char[]>> stacks;
 
 unsigned threads() { return static_cast<unsigned>(current->fibers.size()); }
 
@@ -58,7 +67,11 @@ void wait(Barrier& barrier, unsigned members) {
 }
 
 void enter() {
-    (*current->body)();
+    try {
+        (*current->body)();
+    } catch (...) {
+        current->error = std::current_exception();
+    }
     current->running->done = true;
     swapcontext(&current->running->context, &current->scheduler);
 }
@@ -68,9 +81,9 @@ void run_block(Block& block) {
         Fiber& fiber = block.fibers[i];
         fiber.index = i;
         fiber.done = false;
-        if (!fiber.stack) fiber.stack = std::make_unique<unsigned char[]>(kStack);
+        if (stacks.size() <= i) stacks.push_back(std::make_unique_for_overwrite<unsigned char[]>(kStack));
         getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = fiber.stack.get();
+        fiber.context.uc_stack.ss_sp = stacks[i].get();
         fiber.context.uc_stack.ss_size = kStack;
         fiber.context.uc_link = nullptr;
         makecontext(&fiber.context, enter, 0);
@@ -83,8 +96,11 @@ void run_block(Block& block) {
             block.running = &fiber;
             block.place.thread.x = fiber.index;
             swapcontext(&block.scheduler, &fiber.context);
+            if (block.error) std::rethrow_exception(block.error);
         }
     }
+    for (std::size_t i = block.shared.size() - kGuard; i < block.shared.size(); ++i)
+        if (block.shared[i] != kGuardByte) throw std::logic_error("a block wrote beyond the shared memory that its launch asked for");
     if (block.block.arrived != 0) throw std::logic_error("a thread left its block while others waited at __syncthreads");
 }
 
@@ -93,6 +109,20 @@ void run_block(Block& block) {
 const Place& place() { return current->place; }
 unsigned char* shared_memory() { return current->shared.data(); }
 void block_barrier() { wait(current->block, threads()); }
+
+bool any_of_block(bool mine) {
+    if (mine) ++current->votes;
+    block_barrier();
+    const bool any = current->votes != 0;
+    block_barrier();
+    current->votes = 0;
+    block_barrier();                           // the next vote begins when all have read and cleared this one
+    return any;
+}
+
+void check_aligned(const void* address, std::uintptr_t bytes) {
+    if (reinterpret_cast<std::uintptr_t>(address) % bytes != 0) throw std::logic_error("misaligned address: an access of " + std::to_string(bytes) + " bytes");
+}
 
 const std::uint64_t* show(std::initializer_list<std::uint64_t> mine) {
     const unsigned thread = current->place.thread.x, warp = thread / kWarpLanes, first = warp * kWarpLanes;
@@ -103,12 +133,15 @@ const std::uint64_t* show(std::initializer_list<std::uint64_t> mine) {
 }
 
 void run(unsigned blocks, unsigned rows, unsigned thread_count, unsigned shared_bytes, const std::function<void()>& body) {
+    if (blocks > kMostBlocks || rows > kMostRows || thread_count == 0 || thread_count > kMostThreads || shared_bytes > kMostShared)
+        throw std::logic_error("a GPU refuses this launch: " + std::to_string(blocks) + " x " + std::to_string(rows) + " blocks of " + std::to_string(thread_count) + " threads, " +
+                               std::to_string(shared_bytes) + " bytes of shared memory");
     Block block;
     block.fibers.resize(thread_count);
     for (auto& words : block.words) words.resize(thread_count * kLaneWords);
     block.turns.resize(thread_count);
     block.warps.resize((thread_count + kWarpLanes - 1) / kWarpLanes);
-    block.shared.resize(shared_bytes);
+    block.shared.resize(shared_bytes + kGuard, kGuardByte);
     block.body = &body;
     block.place.block_size.x = thread_count;
     block.place.grid_size = {blocks, rows, 1};

@@ -1,6 +1,7 @@
 // Runs CUDA kernels on the CPU: a block's threads are fibers, so __syncthreads and warp shuffles mean what they mean on a GPU.
 // Included by device/cuda_kernels/language.cuh where nvcc does not compile it; used by the tests that hold each kernel against the host's.
-// Says nothing about speed, races or memory faults: compute-sanitizer on a GPU does.
+// Finds launches that a GPU refuses, misaligned packs and writes beyond the shared memory asked for. Says nothing about speed, races or other
+// memory faults: compute-sanitizer on a GPU does.
 #pragma once
 
 #include <algorithm>
@@ -32,9 +33,13 @@ struct Place {
 };
 [[nodiscard]] const Place& place();
 [[nodiscard]] unsigned char* shared_memory();
-/// Runs `body` for every thread of every block, block after block.
+/// Runs `body` for every thread of every block, block after block. Throws where a GPU would refuse the launch, and what the body threw.
 void run(unsigned blocks, unsigned rows, unsigned threads, unsigned shared_bytes, const std::function<void()>& body);
 void block_barrier();
+/// Whether any thread of the block says yes, after all have.
+[[nodiscard]] bool any_of_block(bool mine);
+/// Throws where a GPU would fault: the address is no multiple of `bytes`.
+void check_aligned(const void* address, std::uintptr_t bytes);
 /// Words that a lane may show to its warp at once.
 inline constexpr unsigned kLaneWords = 6;
 /// Every lane of the warp shows up to kLaneWords words; returns all: word w of lane l at [l * kLaneWords + w], until the lane's next call.
@@ -62,11 +67,20 @@ namespace emulation = ::zerosim::emulation;
 #define gridDim (::zerosim::emulation::place().grid_size)
 
 inline void __syncthreads() { zerosim::emulation::block_barrier(); }
+inline int __syncthreads_or(int mine) { return zerosim::emulation::any_of_block(mine != 0) ? 1 : 0; }
 inline void __syncwarp(unsigned = 0xffffffffu) { static_cast<void>(zerosim::emulation::show({})); }
 template <class T>
 T __shfl_xor_sync(unsigned, T value, unsigned mask) { return zerosim::emulation::exchange_value(value, (threadIdx.x % 32) ^ mask); }
 template <class T>
 T __shfl_sync(unsigned, T value, unsigned lane) { return zerosim::emulation::exchange_value(value, lane % 32); }
+inline unsigned __ballot_sync(unsigned, bool mine) {
+    const std::uint64_t* const votes = zerosim::emulation::show({mine});
+    const unsigned first = threadIdx.x / 32 * 32, lanes = std::min(32u, blockDim.x - first);
+    unsigned all = 0;
+    for (unsigned lane = 0; lane < lanes; ++lane) all |= static_cast<unsigned>(votes[lane * zerosim::emulation::kLaneWords]) << lane;
+    return all;
+}
+inline int __ffs(unsigned bits) { return bits == 0 ? 0 : std::countr_zero(bits) + 1; }
 template <class T>
 T atomicAdd(T* address, T value) {
     const T old = *address;

@@ -50,7 +50,9 @@ public:
     [[nodiscard]] void* native_stream() override { return this; }
     void begin_range(std::string_view) override { ++depth_; }
     void end_range() override { --depth_; }
+    [[nodiscard]] device::DriverLedger* driver_ledger() override { return ledger; }
     int waits = 0;
+    device::DriverLedger* ledger = nullptr;
 
 private:
     struct Mark {

@@ -24,6 +24,27 @@ struct AttentionShape {
     return {a.sequence, a.batch, a.heads, a.kv_heads, a.head_dim, static_cast<float>(1.0 / std::sqrt(static_cast<double>(a.head_dim)))};
 }
 
+/// Which rows of which head of which sequence a block has. Tiles are counted in blockIdx.x alone: grids have at most 65,535 rows (CUDA Programming
+/// Guide, "Compute Capabilities"), and batches of short sequences have more heads than that.
+struct TilePlace {
+    unsigned tile = 0, tiles = 1;                        // of the sequence
+    int head = 0;
+    std::int64_t begin = 0;                              // the sequence's first token
+};
+template <int kRows>
+[[nodiscard]] __host__ __device__ inline unsigned tiles_of_sequence(const AttentionShape& shape) { return static_cast<unsigned>((shape.sequence + kRows - 1) / kRows); }
+template <int kRows>
+__device__ TilePlace tile_place(const AttentionShape& shape, int heads) {
+    const unsigned tiles = tiles_of_sequence<kRows>(shape), head = blockIdx.x / tiles;
+    return {blockIdx.x % tiles, tiles, static_cast<int>(head % static_cast<unsigned>(heads)), head / static_cast<unsigned>(heads) * shape.sequence};
+}
+template <int kRows>
+[[nodiscard]] Grid tile_grid(const AttentionShape& shape, int heads, unsigned threads, unsigned shared_bytes) {
+    const std::int64_t blocks = std::int64_t{tiles_of_sequence<kRows>(shape)} * shape.batch * heads;
+    check(blocks <= INT32_MAX, "attention: more tiles than blocks of a grid");
+    return {static_cast<unsigned>(blocks), threads, shared_bytes};
+}
+
 /// Every operand of attention and its gradient; absent ones are null.
 template <class Type>
 struct AttentionOperands {
@@ -69,15 +90,37 @@ void with_head_dim(int head_dim, Body&& body) {
     }
 }
 
-/// Rows [first, first + kRows) of one head into shared memory, 16 bytes a thread and step; rows from `end` on are zero.
+// Copies from global to shared memory that run beside the arithmetic (PTX ISA, "cp.async"): 16 bytes, or zeros where `valid` is not.
+// They have come after await_copies() and a __syncthreads().
+__device__ inline void copy_async(std::uint16_t* shared, const std::uint16_t* global, bool valid) {
+#ifdef __CUDACC__
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(shared))), "l"(global), "r"(valid ? 16 : 0) : "memory");
+#else
+    __trap();
+#endif
+#else
+    check_pack(shared, 16);
+    check_pack(global, 16);
+    Pack<std::uint16_t, 8> pack = {};
+    if (valid) pack = *reinterpret_cast<const Pack<std::uint16_t, 8>*>(global);
+    *reinterpret_cast<Pack<std::uint16_t, 8>*>(shared) = pack;
+#endif
+}
+__device__ inline void await_copies() {
+#if defined(__CUDACC__) && __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
+
+/// Starts to bring rows [first, first + kRows) of one head into shared memory; rows from `end` on are zero.
 template <int kRows, int kDim, unsigned kThreads>
 __device__ void load_tile(std::uint16_t* tile, const std::uint16_t* head, std::int64_t row_stride, std::int64_t first, std::int64_t end) {
     constexpr int kPacks = kDim / 8;
     for (int i = static_cast<int>(threadIdx.x); i < kRows * kPacks; i += kThreads) {
         const int row = i / kPacks, column = i % kPacks * 8;
-        Pack<std::uint16_t, 8> pack = {};
-        if (first + row < end) pack = *reinterpret_cast<const Pack<std::uint16_t, 8>*>(head + (first + row) * row_stride + column);
-        *reinterpret_cast<Pack<std::uint16_t, 8>*>(tile + row * (kDim + kTilePadding) + column) = pack;
+        const bool valid = first + row < end;
+        copy_async(tile + row * (kDim + kTilePadding) + column, head + (valid ? (first + row) * row_stride + column : 0), valid);
     }
 }
 
@@ -89,6 +132,7 @@ __device__ void store_rows(const Accumulator (&values)[kDim / 8], float scale_lo
 #pragma unroll
     for (int n = 0; n < kDim / 8; ++n) {
         const std::int64_t column = n * 8 + lane % 4 * 2;
+        check_pack(head + column, 4);
         if (low < end) *reinterpret_cast<unsigned*>(head + low * row_stride + column) = pair_of<Type>(values[n].values[0] * scale_low, values[n].values[1] * scale_low);
         if (high < end) *reinterpret_cast<unsigned*>(head + high * row_stride + column) = pair_of<Type>(values[n].values[2] * scale_high, values[n].values[3] * scale_high);
     }

@@ -32,99 +32,131 @@ __global__ void deltas(AttentionOperands<Type> o, AttentionShape shape, std::int
     if (threadIdx.x % kWarp == 0) *delta_of(o, token, head, shape.head_dim) = sum;
 }
 
-/// Statistics of the queries met, by row of the tile.
+constexpr float kNothing = -1e30f;                       // a masked score: its power is 0
+
+/// Scores above the diagonal, where key > query, become nothing. `ahead` = first key - first query; kKeysAreRows: which of the two the rows are.
+template <bool kKeysAreRows, int kColumns>
+__device__ void mask(Accumulator (&scores)[kColumns / 8], int ahead) {
+    const int lane = static_cast<int>(threadIdx.x % kWarp), row = lane / 4, column = lane % 4 * 2;
+    const int from = ahead + (kKeysAreRows ? row - column : column - row);
+#pragma unroll
+    for (int n = 0; n < kColumns / 8; ++n)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            const int apart = i / 2 * 8 - (n * 8 + i % 2);   // rows less columns
+            if (from + (kKeysAreRows ? apart : -apart) > 0) scores[n].values[i] = kNothing;
+        }
+}
+
+/// Statistics of the queries met, by row of the tile; the logarithm in base 2.
 template <class Type>
 __device__ void load_statistics(const AttentionOperands<Type>& o, const AttentionShape& shape, std::int64_t begin, std::int64_t first, int count, int head, float* log_sum, float* delta) {
     for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) {
         const bool inside = first + i < shape.sequence;
-        log_sum[i] = inside ? o.log_sum_exp[(begin + first + i) * shape.heads + head] : 0.0f;
+        log_sum[i] = inside ? o.log_sum_exp[(begin + first + i) * shape.heads + head] * kLog2E : 0.0f;
         delta[i] = inside ? *delta_of(o, begin + first + i, head, shape.head_dim) : 0.0f;
     }
 }
 
-/// d_k and d_v of 64 keys. Rows of every product are keys, columns queries.
+/// d_k and d_v of 64 keys. Rows of every product are keys, columns queries. Queries beyond the sequence are zero, and so are their parts.
 template <class Type, int kDim>
-__global__ void __launch_bounds__(kThreads) key_tiles(AttentionOperands<Type> o, AttentionShape shape) {
-    constexpr int kStride = kDim + kTilePadding, kQueries = kMet<kDim>;
+__global__ void __launch_bounds__(kThreads, kDim > 64 ? 2 : 3) key_tiles(AttentionOperands<Type> o, AttentionShape shape) {
+    constexpr int kStride = kDim + kTilePadding, kQueries = kMet<kDim>, kTile = kQueries * kStride;
     ZEROSIM_SHARED(memory);
     auto* const keys = reinterpret_cast<std::uint16_t*>(memory);
     auto* const values = keys + kOwned * kStride;
-    auto* const queries = values + kOwned * kStride;
-    auto* const d_out = queries + kQueries * kStride;
-    auto* const log_sum = reinterpret_cast<float*>(d_out + kQueries * kStride);
-    auto* const delta = log_sum + kQueries;
-    const int kv_head = static_cast<int>(blockIdx.y) % shape.kv_heads;
-    const std::int64_t begin = blockIdx.y / static_cast<unsigned>(shape.kv_heads) * shape.sequence, first = std::int64_t{blockIdx.x} * kOwned;
+    auto* const met = values + kOwned * kStride;         // queries and d_out, two of each
+    auto* const statistics = reinterpret_cast<float*>(met + 4 * kTile);
+    const TilePlace place = tile_place<kOwned>(shape, shape.kv_heads);
+    const int kv_head = place.head;
+    const std::int64_t begin = place.begin, first = std::int64_t{place.tile} * kOwned;
     const int row = static_cast<int>(threadIdx.x / kWarp) * 16;
-    const unsigned lane = threadIdx.x % kWarp;
+    const int lane = static_cast<int>(threadIdx.x % kWarp);
+    const float scale = shape.scale * kLog2E;
+    const std::int64_t start = first / kQueries * kQueries, tiles_of_head = (shape.sequence - start + kQueries - 1) / kQueries;
+    const auto load_met = [&](std::int64_t tile) {
+        const int head = kv_head * shape.group() + static_cast<int>(tile / tiles_of_head), stage = static_cast<int>(tile % 2);
+        const std::int64_t query = start + tile % tiles_of_head * kQueries;
+        load_tile<kQueries, kDim, kThreads>(met + 2 * stage * kTile, o.q.row(begin) + head * kDim, o.q.row_stride, query, shape.sequence);
+        load_tile<kQueries, kDim, kThreads>(met + (2 * stage + 1) * kTile, o.d_out.row(begin) + head * kDim, o.d_out.row_stride, query, shape.sequence);
+        load_statistics(o, shape, begin, query, kQueries, head, statistics + 2 * stage * kQueries, statistics + (2 * stage + 1) * kQueries);
+    };
     load_tile<kOwned, kDim, kThreads>(keys, o.k.row(begin) + kv_head * kDim, o.k.row_stride, first, shape.sequence);
     load_tile<kOwned, kDim, kThreads>(values, o.v.row(begin) + kv_head * kDim, o.v.row_stride, first, shape.sequence);
+    load_met(0);
     Accumulator d_k[kDim / 8], d_v[kDim / 8];
-    for (int head = kv_head * shape.group(); head < (kv_head + 1) * shape.group(); ++head)
-        for (std::int64_t query = first / kQueries * kQueries; query < shape.sequence; query += kQueries) {
-            __syncthreads();
-            load_tile<kQueries, kDim, kThreads>(queries, o.q.row(begin) + head * kDim, o.q.row_stride, query, shape.sequence);
-            load_tile<kQueries, kDim, kThreads>(d_out, o.d_out.row(begin) + head * kDim, o.d_out.row_stride, query, shape.sequence);
-            load_statistics(o, shape, begin, query, kQueries, head, log_sum, delta);
-            __syncthreads();
-            Accumulator p[kQueries / 8], d_s[kQueries / 8];
-            product_by_rows<Type, kQueries, kDim>(p, keys, row, queries);
-            product_by_rows<Type, kQueries, kDim>(d_s, values, row, d_out);
+    for (std::int64_t tile = 0; tile < tiles_of_head * shape.group(); ++tile) {
+        await_copies();
+        __syncthreads();                                 // all have this tile, and are done with the one before
+        if (tile + 1 < tiles_of_head * shape.group()) load_met(tile + 1);
+        const int stage = static_cast<int>(tile % 2);
+        const auto *queries = met + 2 * stage * kTile, *d_out = queries + kTile;
+        const float *log_sum = statistics + 2 * stage * kQueries, *delta = log_sum + kQueries;
+        Accumulator p[kQueries / 8], d_s[kQueries / 8];
+        product_by_rows<Type, kQueries, kDim>(p, keys, row, queries);
+        product_by_rows<Type, kQueries, kDim>(d_s, values, row, d_out);
+        const int ahead = static_cast<int>(first + row - (start + tile % tiles_of_head * kQueries));
+        if (ahead + 16 > 1) mask<true, kQueries>(p, ahead);
 #pragma unroll
-            for (int n = 0; n < kQueries / 8; ++n)
+        for (int n = 0; n < kQueries / 8; ++n)
 #pragma unroll
-                for (int i = 0; i < 4; ++i) {
-                    const int column = n * 8 + static_cast<int>(lane % 4) * 2 + i % 2;
-                    const std::int64_t key = first + row + lane / 4 + i / 2 * 8;
-                    const bool seen = key <= query + column && query + column < shape.sequence;
-                    p[n].values[i] = seen ? __expf(p[n].values[i] * shape.scale - log_sum[column]) : 0.0f;
-                    d_s[n].values[i] = p[n].values[i] * (d_s[n].values[i] - delta[column]);
-                }
-            product_by_columns<Type, kQueries, kDim>(d_v, p, d_out);
-            product_by_columns<Type, kQueries, kDim>(d_k, d_s, queries);
-        }
+            for (int i = 0; i < 4; ++i) {
+                const int column = n * 8 + lane % 4 * 2 + i % 2;
+                p[n].values[i] = fast_exp2(p[n].values[i] * scale - log_sum[column]);
+                d_s[n].values[i] = p[n].values[i] * (d_s[n].values[i] - delta[column]);
+            }
+        product_by_columns<Type, kQueries, kDim>(d_v, p, d_out);
+        product_by_columns<Type, kQueries, kDim>(d_k, d_s, queries);
+    }
     store_rows<Type, kDim>(d_k, shape.scale, shape.scale, o.d_k.row(begin) + kv_head * kDim, o.d_k.row_stride, first + row, shape.sequence);
     store_rows<Type, kDim>(d_v, 1.0f, 1.0f, o.d_v.row(begin) + kv_head * kDim, o.d_v.row_stride, first + row, shape.sequence);
 }
 
 /// d_q of 64 queries. Rows of every product are queries, columns keys.
 template <class Type, int kDim>
-__global__ void __launch_bounds__(kThreads) query_tiles(AttentionOperands<Type> o, AttentionShape shape) {
-    constexpr int kStride = kDim + kTilePadding, kKeys = kMet<kDim>;
+__global__ void __launch_bounds__(kThreads, kDim > 64 ? 2 : 4) query_tiles(AttentionOperands<Type> o, AttentionShape shape) {
+    constexpr int kStride = kDim + kTilePadding, kKeys = kMet<kDim>, kTile = kKeys * kStride;
     ZEROSIM_SHARED(memory);
     auto* const queries = reinterpret_cast<std::uint16_t*>(memory);
     auto* const d_out = queries + kOwned * kStride;
-    auto* const keys = d_out + kOwned * kStride;
-    auto* const values = keys + kKeys * kStride;
-    auto* const log_sum = reinterpret_cast<float*>(values + kKeys * kStride);
-    auto* const delta = log_sum + kOwned;
-    const int head = static_cast<int>(blockIdx.y) % shape.heads, kv_head = head / shape.group();
-    const std::int64_t begin = blockIdx.y / static_cast<unsigned>(shape.heads) * shape.sequence;
-    const std::int64_t first = (gridDim.x - 1 - blockIdx.x) * std::int64_t{kOwned};
+    auto* const met = d_out + kOwned * kStride;          // keys and values, two of each
+    const TilePlace place = tile_place<kOwned>(shape, shape.heads);
+    const int head = place.head, kv_head = head / shape.group();
+    const std::int64_t begin = place.begin, first = (place.tiles - 1 - place.tile) * std::int64_t{kOwned};
     const int row = static_cast<int>(threadIdx.x / kWarp) * 16;
-    const unsigned lane = threadIdx.x % kWarp;
+    const int lane = static_cast<int>(threadIdx.x % kWarp);
+    const float scale = shape.scale * kLog2E;
+    const auto load_met = [&](std::int64_t key) {
+        auto* const stage = met + key / kKeys % 2 * 2 * kTile;
+        load_tile<kKeys, kDim, kThreads>(stage, o.k.row(begin) + kv_head * kDim, o.k.row_stride, key, shape.sequence);
+        load_tile<kKeys, kDim, kThreads>(stage + kTile, o.v.row(begin) + kv_head * kDim, o.v.row_stride, key, shape.sequence);
+    };
     load_tile<kOwned, kDim, kThreads>(queries, o.q.row(begin) + head * kDim, o.q.row_stride, first, shape.sequence);
     load_tile<kOwned, kDim, kThreads>(d_out, o.d_out.row(begin) + head * kDim, o.d_out.row_stride, first, shape.sequence);
-    load_statistics(o, shape, begin, first, kOwned, head, log_sum, delta);
+    load_met(0);
+    float log_sum[2], delta[2];                          // of the lane's two rows
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+        const std::int64_t query = first + row + lane / 4 + half * 8;
+        log_sum[half] = query < shape.sequence ? o.log_sum_exp[(begin + query) * shape.heads + head] * kLog2E : 0.0f;
+        delta[half] = query < shape.sequence ? *delta_of(o, begin + query, head, kDim) : 0.0f;
+    }
     Accumulator d_q[kDim / 8];
     const std::int64_t end = first + kOwned < shape.sequence ? first + kOwned : shape.sequence;
     for (std::int64_t key = 0; key < end; key += kKeys) {
+        await_copies();
         __syncthreads();
-        load_tile<kKeys, kDim, kThreads>(keys, o.k.row(begin) + kv_head * kDim, o.k.row_stride, key, shape.sequence);
-        load_tile<kKeys, kDim, kThreads>(values, o.v.row(begin) + kv_head * kDim, o.v.row_stride, key, shape.sequence);
-        __syncthreads();
+        if (key + kKeys < end) load_met(key + kKeys);
+        const auto *keys = met + key / kKeys % 2 * 2 * kTile, *values = keys + kTile;
         Accumulator p[kKeys / 8], d_s[kKeys / 8];
         product_by_rows<Type, kKeys, kDim>(p, queries, row, keys);
         product_by_rows<Type, kKeys, kDim>(d_s, d_out, row, values);
+        const int ahead = static_cast<int>(key - (first + row));
+        if (ahead + kKeys > 1) mask<false, kKeys>(p, ahead);
 #pragma unroll
         for (int n = 0; n < kKeys / 8; ++n)
 #pragma unroll
-            for (int i = 0; i < 4; ++i) {
-                const int owned = row + static_cast<int>(lane / 4) + i / 2 * 8;
-                const bool seen = key + n * 8 + lane % 4 * 2 + i % 2 <= first + owned;
-                const float probability = seen ? __expf(p[n].values[i] * shape.scale - log_sum[owned]) : 0.0f;
-                d_s[n].values[i] = probability * (d_s[n].values[i] - delta[owned]);
-            }
+            for (int i = 0; i < 4; ++i) d_s[n].values[i] = fast_exp2(p[n].values[i] * scale - log_sum[i / 2]) * (d_s[n].values[i] - delta[i / 2]);
         product_by_columns<Type, kKeys, kDim>(d_q, d_s, keys);
     }
     store_rows<Type, kDim>(d_q, shape.scale, shape.scale, o.d_q.row(begin) + head * kDim, o.d_q.row_stride, first + row, shape.sequence);
@@ -141,10 +173,9 @@ void tiled_attention_backward(const KernelCall& call, const LaunchContext& conte
         launch(deltas<Type>, {static_cast<unsigned>((tokens * shape.heads * kWarp + kThreads - 1) / kThreads), kThreads}, context.stream, o, shape, tokens);
         with_head_dim(shape.head_dim, [&](auto dim) {
             constexpr int kDim = decltype(dim)::value;
-            constexpr unsigned kTiles = 2 * (kOwned + kMet<kDim>) * (kDim + kTilePadding) * 2;
-            const auto blocks = static_cast<unsigned>((shape.sequence + kOwned - 1) / kOwned);
-            launch(key_tiles<Type, kDim>, {blocks, kThreads, kTiles + 2 * kMet<kDim> * 4, static_cast<unsigned>(shape.batch * shape.kv_heads)}, context.stream, o, shape);
-            launch(query_tiles<Type, kDim>, {blocks, kThreads, kTiles + 2 * kOwned * 4, static_cast<unsigned>(shape.batch * shape.heads)}, context.stream, o, shape);
+            constexpr unsigned kTiles = 2 * (kOwned + 2 * kMet<kDim>) * (kDim + kTilePadding) * 2;
+            launch(key_tiles<Type, kDim>, tile_grid<kOwned>(shape, shape.kv_heads, kThreads, kTiles + 4 * kMet<kDim> * 4), context.stream, o, shape);
+            launch(query_tiles<Type, kDim>, tile_grid<kOwned>(shape, shape.heads, kThreads, kTiles), context.stream, o, shape);
         });
     };
     views[0].dtype == DType::bf16 ? run(BFloat16{}) : run(Float16{});

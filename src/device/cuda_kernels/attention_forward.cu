@@ -10,7 +10,7 @@ constexpr int kQueries = 64, kKeys = 64;
 constexpr unsigned kThreads = kQueries / 16 * kWarp;
 constexpr float kNothing = -1e30f;                       // a masked score: its exponential is 0, and differences stay finite
 
-/// Running maximum and sum of the lane's two rows.
+/// Running maximum of the lane's two rows, and its own part of their sums (quad_sum at the end).
 struct Running {
     float maximum[2] = {kNothing, kNothing}, sum[2] = {0, 0};
 };
@@ -25,36 +25,35 @@ __device__ float quad_sum(float value) {
     return value + __shfl_xor_sync(0xffffffffu, value, 2u);
 }
 
-__device__ void scale_and_mask(Accumulator (&scores)[kKeys / 8], float scale, std::int64_t query, std::int64_t first_key) {
-    const unsigned lane = threadIdx.x % kWarp;
+/// Keys after the query become nothing; `ahead` = first key of the tile - first query of the warp.
+__device__ void mask(Accumulator (&scores)[kKeys / 8], int ahead) {
+    const int lane = static_cast<int>(threadIdx.x % kWarp), from = ahead + lane % 4 * 2 - lane / 4;
 #pragma unroll
     for (int n = 0; n < kKeys / 8; ++n)
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            const std::int64_t key = first_key + n * 8 + lane % 4 * 2 + i % 2, row = query + lane / 4 + i / 2 * 8;
-            scores[n].values[i] = key <= row ? scores[n].values[i] * scale : kNothing;
-        }
+        for (int i = 0; i < 4; ++i)
+            if (from + n * 8 + i % 2 - i / 2 * 8 > 0) scores[n].values[i] = kNothing;
 }
 
-/// Scores become exponentials about the new maximum; what was summed before is rescaled.
+/// Scores become powers of two about the new maximum (`scale` = log2(e) / sqrt(d)); what was summed before is rescaled.
 template <int kDim>
-__device__ void update(Running& running, Accumulator (&scores)[kKeys / 8], Accumulator (&out)[kDim / 8]) {
+__device__ void update(Running& running, Accumulator (&scores)[kKeys / 8], Accumulator (&out)[kDim / 8], float scale) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
         float highest = running.maximum[half];
 #pragma unroll
         for (int n = 0; n < kKeys / 8; ++n) highest = fmaxf(highest, fmaxf(scores[n].values[2 * half], scores[n].values[2 * half + 1]));
         highest = quad_max(highest);
-        const float shrink = __expf(running.maximum[half] - highest);
+        const float shrink = fast_exp2((running.maximum[half] - highest) * scale), offset = highest * scale;
         float sum = 0;
 #pragma unroll
         for (int n = 0; n < kKeys / 8; ++n)
 #pragma unroll
             for (int i = 2 * half; i < 2 * half + 2; ++i) {
-                scores[n].values[i] = __expf(scores[n].values[i] - highest);
+                scores[n].values[i] = fast_exp2(scores[n].values[i] * scale - offset);
                 sum += scores[n].values[i];
             }
-        running.sum[half] = running.sum[half] * shrink + quad_sum(sum);
+        running.sum[half] = running.sum[half] * shrink + sum;
         running.maximum[half] = highest;
 #pragma unroll
         for (int n = 0; n < kDim / 8; ++n) {
@@ -65,41 +64,49 @@ __device__ void update(Running& running, Accumulator (&scores)[kKeys / 8], Accum
 }
 
 template <class Type, int kDim>
-__global__ void __launch_bounds__(kThreads) tiles(AttentionOperands<Type> o, AttentionShape shape) {
+__global__ void __launch_bounds__(kThreads, kDim > 64 ? 2 : 4) tiles(AttentionOperands<Type> o, AttentionShape shape) {
     constexpr int kStride = kDim + kTilePadding;
     ZEROSIM_SHARED(memory);
     auto* const queries = reinterpret_cast<std::uint16_t*>(memory);
-    auto* const keys = queries + kQueries * kStride;
-    auto* const values = keys + kKeys * kStride;
-    const int head = static_cast<int>(blockIdx.y) % shape.heads;
-    const std::int64_t begin = blockIdx.y / static_cast<unsigned>(shape.heads) * shape.sequence;
-    // The last tiles see the most keys: they start first.
-    const std::int64_t first = (gridDim.x - 1 - blockIdx.x) * std::int64_t{kQueries};
+    auto* const keys = queries + kQueries * kStride;     // two of each: the next ones come while these are used
+    auto* const values = keys + 2 * kKeys * kStride;
+    const TilePlace place = tile_place<kQueries>(shape, shape.heads);
+    const int head = place.head;
+    const std::int64_t begin = place.begin, first = (place.tiles - 1 - place.tile) * std::int64_t{kQueries};   // the last see the most keys: they start first
     const int row = static_cast<int>(threadIdx.x / kWarp) * 16;
     const auto* k = o.k.row(begin) + head / shape.group() * kDim;
     const auto* v = o.v.row(begin) + head / shape.group() * kDim;
+    const auto load_keys = [&](std::int64_t key) {
+        const int stage = static_cast<int>(key / kKeys % 2) * kKeys * kStride;
+        load_tile<kKeys, kDim, kThreads>(keys + stage, k, o.k.row_stride, key, shape.sequence);
+        load_tile<kKeys, kDim, kThreads>(values + stage, v, o.v.row_stride, key, shape.sequence);
+    };
     load_tile<kQueries, kDim, kThreads>(queries, o.q.row(begin) + head * kDim, o.q.row_stride, first, shape.sequence);
+    load_keys(0);
     Accumulator out[kDim / 8];
     Running running;
+    const float scale = shape.scale * kLog2E;
     const std::int64_t end = first + kQueries < shape.sequence ? first + kQueries : shape.sequence;
     for (std::int64_t key = 0; key < end; key += kKeys) {
-        __syncthreads();
-        load_tile<kKeys, kDim, kThreads>(keys, k, o.k.row_stride, key, shape.sequence);
-        load_tile<kKeys, kDim, kThreads>(values, v, o.v.row_stride, key, shape.sequence);
-        __syncthreads();
+        await_copies();
+        __syncthreads();                                 // all have this tile, and are done with the one before
+        if (key + kKeys < end) load_keys(key + kKeys);
+        const int stage = static_cast<int>(key / kKeys % 2) * kKeys * kStride;
         Accumulator scores[kKeys / 8];
-        product_by_rows<Type, kKeys, kDim>(scores, queries, row, keys);
-        scale_and_mask(scores, shape.scale, first + row, key);
-        update<kDim>(running, scores, out);
-        product_by_columns<Type, kKeys, kDim>(out, scores, values);
+        product_by_rows<Type, kKeys, kDim>(scores, queries, row, keys + stage);
+        const int ahead = static_cast<int>(key - (first + row));
+        if (ahead + kKeys > 1) mask(scores, ahead);      // the same for the whole warp: only tiles at the diagonal pay for it
+        update<kDim>(running, scores, out, scale);
+        product_by_columns<Type, kKeys, kDim>(out, scores, values + stage);
     }
+    for (float& sum : running.sum) sum = quad_sum(sum);
     store_rows<Type, kDim>(out, 1.0f / running.sum[0], 1.0f / running.sum[1], o.out.row(begin) + head * kDim, o.out.row_stride, first + row, shape.sequence);
     const unsigned lane = threadIdx.x % kWarp;
     if (lane % 4 != 0) return;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
         const std::int64_t query = first + row + lane / 4 + half * 8;
-        if (query < shape.sequence) o.log_sum_exp[(begin + query) * shape.heads + head] = running.maximum[half] + __logf(running.sum[half]);
+        if (query < shape.sequence) o.log_sum_exp[(begin + query) * shape.heads + head] = running.maximum[half] * shape.scale + __logf(running.sum[half]);
     }
 }
 
@@ -112,9 +119,8 @@ void tiled_attention_forward(const KernelCall& call, const LaunchContext& contex
         const AttentionOperands<Type> o = forward_operands<Type>(views);
         with_head_dim(shape.head_dim, [&](auto dim) {
             constexpr int kDim = decltype(dim)::value;
-            constexpr unsigned kShared = (kQueries + 2 * kKeys) * (kDim + kTilePadding) * 2;
-            const auto blocks = static_cast<unsigned>((shape.sequence + kQueries - 1) / kQueries);
-            launch(tiles<Type, kDim>, {blocks, kThreads, kShared, static_cast<unsigned>(shape.batch * shape.heads)}, context.stream, o, shape);
+            constexpr unsigned kShared = (kQueries + 4 * kKeys) * (kDim + kTilePadding) * 2;
+            launch(tiles<Type, kDim>, tile_grid<kQueries>(shape, shape.heads, kThreads, kShared), context.stream, o, shape);
         });
     };
     views[0].dtype == DType::bf16 ? run(BFloat16{}) : run(Float16{});

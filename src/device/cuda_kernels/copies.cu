@@ -45,11 +45,18 @@ struct MoveRaw {
         destination = accumulate ? static_cast<T>(destination + value) : value;
     }
 };
-template <class T>
+template <class T, int N>
 struct FillRaw {
     Raw<T> to;
     T value;
-    __device__ void operator()(std::int64_t row, std::int64_t column) const { to.data[row * to.row_stride + column] = value; }
+    __device__ void operator()(std::int64_t row, std::int64_t column) const {
+        Pack<T, N> pack;
+#pragma unroll
+        for (int i = 0; i < N; ++i) pack.values[i] = value;
+        T* const destination = to.data + row * to.row_stride + column;
+        check_pack(destination, sizeof(pack));
+        *reinterpret_cast<Pack<T, N>*>(destination) = pack;
+    }
 };
 
 template <class Body>
@@ -63,7 +70,13 @@ void move_raw(const TensorView& from, const TensorView& to, bool accumulate, Str
 }
 template <class T>
 void fill_raw(const TensorView& to, T value, Stream stream) {
-    loop(to.rows, to.columns, stream, FillRaw<T>{{to.as<T>(), to.row_stride}, value});
+    constexpr int kPack = 16 / static_cast<int>(sizeof(T));
+    const Shape shape = shape_of(std::array{to});
+    const Raw<T> destination{to.as<T>(), to.row_stride};
+    if (shape.packed)
+        launch(each_pack<kPack, FillRaw<T, kPack>>, {blocks_for(shape.rows * (shape.columns / kPack), kLoopThreads), kLoopThreads}, stream, shape.rows, shape.columns,
+               FillRaw<T, kPack>{destination, value});
+    else loop(to.rows, to.columns, stream, FillRaw<T, 1>{destination, value});
 }
 
 /// A contiguous view takes the other one's shape.

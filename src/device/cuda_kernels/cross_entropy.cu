@@ -8,21 +8,29 @@ namespace zerosim::device::cuda {
 namespace {
 
 constexpr unsigned kThreads = 256;
+constexpr unsigned kLossThreads = 1024;                  // of the one block that adds the losses: each load waits for the one of its target
 constexpr float kNothing = -3.4e38f;                     // below every logit; minus infinity would give NaN against itself
 
 struct Softmax {
     float maximum = kNothing;
     double sum = 0;
-    __device__ void add(float logit) {
-        if (logit > maximum) {
-            sum *= static_cast<double>(__expf(maximum - logit));
-            maximum = logit;
+    /// Neighbours are added in fp32, and their sum in fp64.
+    template <int N>
+    __device__ void add(const float (&logits)[N]) {
+        float highest = logits[0], part = 0;
+#pragma unroll
+        for (int i = 1; i < N; ++i) highest = fmaxf(highest, logits[i]);
+        if (highest > maximum) {
+            sum *= static_cast<double>(fast_exp2((maximum - highest) * kLog2E));
+            maximum = highest;
         }
-        sum += static_cast<double>(__expf(logit - maximum));
+#pragma unroll
+        for (int i = 0; i < N; ++i) part += fast_exp2((logits[i] - maximum) * kLog2E);
+        sum += static_cast<double>(part);
     }
     __device__ void merge(float other_maximum, double other_sum) {
         const float highest = fmaxf(maximum, other_maximum);
-        sum = sum * static_cast<double>(__expf(maximum - highest)) + other_sum * static_cast<double>(__expf(other_maximum - highest));
+        sum = sum * static_cast<double>(fast_exp2((maximum - highest) * kLog2E)) + other_sum * static_cast<double>(fast_exp2((other_maximum - highest) * kLog2E));
         maximum = highest;
     }
 };
@@ -52,29 +60,34 @@ __global__ void log_sums(Matrix<Type> logits, std::int64_t columns, float* log_s
     const auto* x = logits.row(row);
     Softmax mine;
     const std::int64_t whole = columns / N * N;
+#pragma unroll 4
     for (std::int64_t i = std::int64_t{threadIdx.x} * N; i < whole; i += kThreads * N) {
         float values[N];
         load_pack<Type, N>(x + i, values);
-#pragma unroll
-        for (int k = 0; k < N; ++k) mine.add(values[k]);
+        mine.add(values);
     }
-    for (std::int64_t i = whole + threadIdx.x; i < columns; i += kThreads) mine.add(Type::load(x[i]));
+    for (std::int64_t i = whole + threadIdx.x; i < columns; i += kThreads) {
+        const float value[1] = {Type::load(x[i])};
+        mine.add(value);
+    }
     const Softmax all = block_merge(mine);
     if (threadIdx.x == 0) log_sum_exp[row] = static_cast<float>(static_cast<double>(all.maximum) + log(all.sum));
 }
 
-/// Adds all tokens' losses: one block, each thread its own tokens in order, then the threads in order.
+/// Adds all tokens' losses: one block, each thread its own tokens in order, then the threads in a fixed order.
 template <class Type>
 __global__ void total_loss(Matrix<Type> logits, const std::int32_t* targets, const float* log_sum_exp, std::int64_t rows, double weight, double* loss) {
-    __shared__ double sums[kThreads];
+    __shared__ double sums[kLossThreads / kWarp];
     double sum = 0;
-    for (std::int64_t row = threadIdx.x; row < rows; row += kThreads)
+#pragma unroll 4
+    for (std::int64_t row = threadIdx.x; row < rows; row += kLossThreads)
         sum += static_cast<double>(log_sum_exp[row]) - static_cast<double>(Type::load(logits.row(row)[targets[row]]));
-    sums[threadIdx.x] = sum;
+    sum = warp_sum(sum);
+    if (threadIdx.x % kWarp == 0) sums[threadIdx.x / kWarp] = sum;
     __syncthreads();
     if (threadIdx.x != 0) return;
     double total = 0;
-    for (unsigned i = 0; i < kThreads; ++i) total += sums[i];
+    for (unsigned i = 0; i < kLossThreads / kWarp; ++i) total += sums[i];
     *loss += weight * total;
 }
 
@@ -88,10 +101,11 @@ __global__ void gradient(Matrix<Type> logits, const std::int32_t* targets, const
     for (std::int64_t i = std::int64_t{threadIdx.x} * N; i < columns; i += kThreads * N) {
         float values[N];
         load_pack<Type, N>(logits.row(row) + i, values);
+        const int hit = target - i >= 0 && target - i < N ? static_cast<int>(target - i) : -1, inside = real - i < N ? static_cast<int>(real - i) : N;
 #pragma unroll
         for (int k = 0; k < N; ++k) {
-            const float one = i + k == target ? 1.0f : 0.0f;
-            values[k] = i + k < real ? (__expf(values[k] - sum) - one) * weight : 0.0f;
+            const float probability = fast_exp2((values[k] - sum) * kLog2E);
+            values[k] = k < inside ? (probability - (k == hit ? 1.0f : 0.0f)) * weight : 0.0f;
         }
         store_pack<Type, N>(values, d_logits.row(row) + i);
     }
@@ -110,7 +124,7 @@ void cross_entropy_forward(const KernelCall& call, const LaunchContext& context)
         const Grid grid{static_cast<unsigned>(logits.rows), kThreads};
         if (packs(logits)) launch(log_sums<Type, Type::kPack>, grid, context.stream, matrix<Type>(logits), columns, saved);
         else launch(log_sums<Type, 1>, grid, context.stream, matrix<Type>(logits), columns, saved);
-        launch(total_loss<Type>, {1, kThreads}, context.stream, matrix<Type>(logits), target, static_cast<const float*>(saved), logits.rows, call.attributes.loss_weight,
+        launch(total_loss<Type>, {1, kLossThreads}, context.stream, matrix<Type>(logits), target, static_cast<const float*>(saved), logits.rows, call.attributes.loss_weight,
                call.operands[3].as<double>());
     });
 }

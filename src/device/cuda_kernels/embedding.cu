@@ -9,51 +9,52 @@ namespace {
 
 constexpr unsigned kThreads = 128;
 
-template <class Type>
+template <class Type, int N>
 __global__ void forward(const std::int32_t* tokens, Matrix<Type> table, Matrix<Type> positions, Matrix<Type> out, std::int64_t columns, std::int64_t sequence) {
     const std::int64_t t = blockIdx.x;
     const auto* row = table.row(tokens[t]);
     const auto* position = positions.data == nullptr ? nullptr : positions.row(t % sequence);
-    for (std::int64_t i = threadIdx.x; i < columns; i += kThreads) {
-        const float value = Type::load(row[i]);
-        out.row(t)[i] = Type::store(position == nullptr ? value : value + Type::load(position[i]));
+    for (std::int64_t i = std::int64_t{threadIdx.x} * N; i < columns; i += kThreads * N) {
+        float values[N], added[N] = {};
+        load_pack<Type, N>(row + i, values);
+        if (position != nullptr) load_pack<Type, N>(position + i, added);
+#pragma unroll
+        for (int k = 0; k < N; ++k) values[k] += added[k];
+        store_pack<Type, N>(values, out.row(t) + i);
     }
 }
 
-/// Whether any of the block's threads says yes.
-__device__ bool any_of_block(bool mine) {
-    __shared__ int votes;
-    if (threadIdx.x == 0) votes = 0;
-    __syncthreads();
-    if (mine) votes = 1;                                 // every writer writes the same
-    __syncthreads();
-    const bool any = votes != 0;
-    __syncthreads();
-    return any;
-}
-
-template <class Type>
+/// A block has the rows of one token, if it is the token's first, and kThreads * N of their columns (blockIdx.y). It looks at kTests tokens a
+/// thread between two barriers, and adds the rows of those that are its own.
+template <class Type, int N>
 __global__ void table_gradient(const std::int32_t* tokens, std::int64_t count, Matrix<Type> d_out, Matrix<Type> d_table, std::int64_t columns) {
-    const std::int64_t first = blockIdx.x;
+    constexpr int kTests = 4, kWarps = kThreads / kWarp;
+    __shared__ unsigned found[2][kTests][kWarps];
+    const std::int64_t first = blockIdx.x, column = (std::int64_t{blockIdx.y} * kThreads + threadIdx.x) * N;
     const std::int32_t token = tokens[first];
     bool earlier = false;
     for (std::int64_t t = threadIdx.x; t < first; t += kThreads) earlier = earlier || tokens[t] == token;
-    if (any_of_block(earlier)) return;
-    __shared__ std::int32_t ids[kThreads];
-    for (std::int64_t column = threadIdx.x;; column += kThreads) {
-        const bool mine = column < columns;
-        if (column - threadIdx.x >= columns) return;     // the same for all threads
-        float sum = mine ? Type::load(d_table.row(token)[column]) : 0.0f;
-        for (std::int64_t begin = first; begin < count; begin += kThreads) {
-            const std::int64_t t = begin + threadIdx.x;
-            ids[threadIdx.x] = t < count ? tokens[t] : -1;
-            __syncthreads();
-            for (unsigned i = 0; i < kThreads; ++i)
-                if (ids[i] == token && mine) sum += Type::load(d_out.row(begin + i)[column]);
-            __syncthreads();
+    if (__syncthreads_or(earlier) != 0) return;
+    const bool mine = column < columns;
+    float sums[N] = {};
+    if (mine) load_pack<Type, N>(d_table.row(token) + column, sums);
+    int set = 0;
+    for (std::int64_t begin = first; begin < count; begin += kTests * kThreads, set ^= 1) {
+        for (int test = 0; test < kTests; ++test) {
+            const std::int64_t t = begin + test * std::int64_t{kThreads} + threadIdx.x;
+            const unsigned lanes = __ballot_sync(0xffffffffu, t < count && tokens[t] == token);
+            if (threadIdx.x % kWarp == 0) found[set][test][threadIdx.x / kWarp] = lanes;
         }
-        if (mine) d_table.row(token)[column] = Type::store(sum);
+        __syncthreads();                                 // one is enough: the next round writes the other set
+        for (int group = 0; group < kTests * kWarps; ++group)
+            for (unsigned left = found[set][group / kWarps][group % kWarps]; left != 0 && mine; left &= left - 1) {
+                float row[N];
+                load_pack<Type, N>(d_out.row(begin + group * std::int64_t{kWarp} + __ffs(left) - 1) + column, row);
+#pragma unroll
+                for (int k = 0; k < N; ++k) sums[k] += row[k];
+            }
     }
+    if (mine) store_pack<Type, N>(sums, d_table.row(token) + column);
 }
 
 template <class Type>
@@ -70,10 +71,14 @@ __global__ void position_gradient(Matrix<Type> d_out, std::int64_t rows, Matrix<
 
 void embedding_forward(const KernelCall& call, const LaunchContext& context) {
     const TensorView &table = call.operands[1], &positions = call.operands[2], &out = call.operands[3];
+    const auto run = [&]<class Type, int N>(Type, std::integral_constant<int, N>) {
+        launch(forward<Type, N>, {static_cast<unsigned>(out.rows), kThreads}, context.stream, call.operands[0].as<const std::int32_t>(), matrix<Type>(table), matrix<Type>(positions),
+               matrix<Type>(out), out.columns, static_cast<std::int64_t>(call.attributes.sequence));
+    };
     with_float_type(table.dtype, [&](auto type) {
         using Type = decltype(type);
-        launch(forward<Type>, {static_cast<unsigned>(out.rows), kThreads}, context.stream, call.operands[0].as<const std::int32_t>(), matrix<Type>(table), matrix<Type>(positions),
-               matrix<Type>(out), out.columns, static_cast<std::int64_t>(call.attributes.sequence));
+        if (packs(table) && packs(out) && (positions.data == nullptr || packs(positions))) run(type, std::integral_constant<int, Type::kPack>{});
+        else run(type, std::integral_constant<int, 1>{});
     });
 }
 
@@ -82,10 +87,15 @@ void embedding_backward(const KernelCall& call, const LaunchContext& context) {
     if (!call.attributes.accumulate) fill(d_table, 0.0, context);
     if (d_positions.data != nullptr && !call.attributes.accumulate_second) fill(d_positions, 0.0, context);
     const std::int64_t sequence = call.attributes.sequence;
+    const auto run = [&]<class Type, int N>(Type, std::integral_constant<int, N>) {
+        const auto strips = static_cast<unsigned>((d_out.columns + kThreads * N - 1) / (kThreads * N));
+        launch(table_gradient<Type, N>, {static_cast<unsigned>(d_out.rows), kThreads, 0, strips}, context.stream, call.operands[0].as<const std::int32_t>(), d_out.rows,
+               matrix<Type>(d_out), matrix<Type>(d_table), d_out.columns);
+    };
     with_float_type(d_out.dtype, [&](auto type) {
         using Type = decltype(type);
-        launch(table_gradient<Type>, {static_cast<unsigned>(d_out.rows), kThreads}, context.stream, call.operands[0].as<const std::int32_t>(), d_out.rows, matrix<Type>(d_out),
-               matrix<Type>(d_table), d_out.columns);
+        if (packs(d_out) && packs(d_table)) run(type, std::integral_constant<int, Type::kPack>{});
+        else run(type, std::integral_constant<int, 1>{});
         if (d_positions.data != nullptr)
             launch(position_gradient<Type>, {static_cast<unsigned>(std::min(sequence, d_out.rows)), kThreads}, context.stream, matrix<Type>(d_out), d_out.rows, matrix<Type>(d_positions),
                    d_out.columns, sequence);

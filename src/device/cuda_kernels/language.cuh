@@ -115,8 +115,15 @@ template <class T, int N>
 struct alignas(sizeof(T) * N) Pack {
     T values[N];
 };
+/// On the emulated grid an address that is no multiple of the access is found; a GPU ends the process ("misaligned address").
+__device__ inline void check_pack([[maybe_unused]] const void* address, [[maybe_unused]] unsigned bytes) {
+#ifndef __CUDACC__
+    emulation::check_aligned(address, bytes);
+#endif
+}
 template <class Type, int N>
 __device__ void load_pack(const typename Type::Storage* source, float (&values)[N]) {
+    check_pack(source, sizeof(Pack<typename Type::Storage, N>));
     const auto pack = *reinterpret_cast<const Pack<typename Type::Storage, N>*>(source);
 #pragma unroll
     for (int i = 0; i < N; ++i) values[i] = Type::load(pack.values[i]);
@@ -126,6 +133,7 @@ __device__ void store_pack(const float (&values)[N], typename Type::Storage* des
     Pack<typename Type::Storage, N> pack;
 #pragma unroll
     for (int i = 0; i < N; ++i) pack.values[i] = Type::store(values[i]);
+    check_pack(destination, sizeof(pack));
     *reinterpret_cast<Pack<typename Type::Storage, N>*>(destination) = pack;
 }
 /// Every row of the view begins on 16 bytes and holds whole packs.
@@ -133,6 +141,18 @@ __device__ void store_pack(const float (&values)[N], typename Type::Storage* des
     const std::int64_t size = size_of(view.dtype);
     return reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0 && view.row_stride * size % 16 == 0 && view.columns * size % 16 == 0;
 }
+
+/// 2^x by the special-function unit: results below 2^-126 are zero, which saves the three instructions that denormals cost.
+__device__ inline float fast_exp2(float x) {
+#ifdef __CUDACC__
+    float result;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+    return result;
+#else
+    return std::exp2(x);
+#endif
+}
+inline constexpr float kLog2E = 1.44269504088896341f;
 
 // Sums in a fixed order: the same bits at every run.
 __device__ inline float warp_sum(float value) {

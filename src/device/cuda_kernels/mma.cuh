@@ -74,6 +74,7 @@ void load_matrices(unsigned (&registers)[4], const std::uint16_t* row) {
         for (unsigned which = 0; which < 2; ++which) {
             const unsigned r = kTransposed ? lane % 4 * 2 + which : lane / 4, c = kTransposed ? lane / 4 : lane % 4 * 2 + which;
             const auto* address = reinterpret_cast<const std::uint16_t*>(rows[(m * 8 + r) * emulation::kLaneWords]);
+            check_pack(address, 16);
             registers[m] |= static_cast<unsigned>(address[c]) << (16 * which);
         }
     }

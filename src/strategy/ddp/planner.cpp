@@ -172,7 +172,7 @@ std::uint32_t plan_rank(schedule::Schedule& schedule, const Scenario& scenario, 
     const StreamId compute = program.stream("default", StreamKind::compute);
     const StreamId communication = program.stream("all_reduce", StreamKind::communication);
     Tape tape(memory, {program.pool("default", compute), compute, has_master_weights(scenario.training.precision), compute_dtype(scenario.training.precision),
-                       scenario.training.fp8_products, torch::gemm_workspace_bytes(scenario.cluster.device.generation), scenario.training.compile});
+                       scenario.training.fp8_products, torch::device_kernels(scenario), scenario.training.compile});
     tape.engine.early_stop = scenario.training.recompute_early_stop;
     tape.engine.selective = scenario.training.recompute.selective;
     tape.engine.drops_unused = scenario.training.compile;

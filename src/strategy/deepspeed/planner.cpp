@@ -21,10 +21,12 @@ std::uint32_t plan_rank(schedule::Schedule& schedule, const Scenario& scenario, 
     torch::Memory memory(program);
     const DeepSpeedOptions& options = scenario.strategy.deepspeed;
     const int stage = scenario.strategy.zero_stage;
+    constexpr std::size_t kOpsOfBlock = 1040;   // stage 3: two steps of a Llama block with recomputation: a guess, only for room
+    if (stage == 3) program.reserve(kOpsOfBlock * static_cast<std::size_t>(scenario.model.layers));
     const bool apart = options.overlap.value_or(stage == 3) && stage > 0;
     const Streams streams = declare_streams(program, apart && stage == 3, apart);
     torch::TapeOptions tape_options{streams.compute_pool, streams.compute};
-    tape_options.gemm_workspace = torch::gemm_workspace_bytes(scenario.cluster.device.generation);
+    tape_options.device = torch::device_kernels(scenario);
     Tape tape(memory, tape_options);
     tape.engine.early_stop = scenario.training.recompute_early_stop;
     tape.engine.selective = scenario.training.recompute.selective;

@@ -31,8 +31,7 @@ FlatParameter::FlatParameter(Tape& tape, Comm& comm, std::vector<Parameter*> par
         p.value.rows = p.rows;
         p.value.columns = p.columns;
     }
-    accumulate_ = std::make_shared<torch::Node>();
-    accumulate_->sequence = ~std::uint64_t{0};   // [AccumulateGrad]: runs before all others
+    accumulate_ = tape.engine.leaf();
     accumulate_->tags.layer = static_cast<std::int16_t>(layer);
     accumulate_->apply = [this](torch::Node&, torch::Values& gradients) {
         if (gradient_.defined()) {

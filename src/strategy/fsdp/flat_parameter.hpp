@@ -89,7 +89,7 @@ private:
     OpId unsharded_;                   // the gather, or NO_SHARD's copy
     Buffer whole_buffer_;
     bool gathered_ = false;
-    std::shared_ptr<torch::Node> accumulate_;
+    torch::NodeRef accumulate_;
     Value gradient_;                   // of the unsharded flat parameter
     Value sharded_gradient_;           // _saved_grad_shard; offloaded: _cpu_grad
     Buffer host_gradient_;

@@ -193,6 +193,8 @@ void declare(Comm& c, schedule::Schedule& schedule, schedule::ProgramBuilder& pr
 schedule::Schedule plan_fsdp(const Scenario& scenario) {
     schedule::Schedule schedule = empty_schedule(scenario);
     schedule::ProgramBuilder program(schedule);
+    constexpr std::size_t kOpsOfBlock = 600;   // two steps of a Llama block with recomputation: a guess, only for room
+    program.reserve(kOpsOfBlock * static_cast<std::size_t>(scenario.model.layers));
     torch::Memory memory(program);
     Comm comm;
     declare(comm, schedule, program, scenario);
@@ -201,7 +203,7 @@ schedule::Schedule plan_fsdp(const Scenario& scenario) {
     options.stream = comm.compute;
     options.lower = comm.compute_dtype;
     options.fp8_products = scenario.training.fp8_products;
-    options.gemm_workspace = torch::gemm_workspace_bytes(scenario.cluster.device.generation);
+    options.device = torch::device_kernels(scenario);
     options.compiled = scenario.training.compile;
     Tape tape(memory, options);
     tape.engine.early_stop = scenario.training.recompute_early_stop;

@@ -8,8 +8,8 @@ using schedule::Role;
 namespace {
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-// _chunk_cat's: 8 bytes for every 2 KiB of this rank's slice of the reduce-scatter input (measured).
-std::int64_t copy_in_table(std::int64_t slice_bytes) { return 8 * ceil_div(slice_bytes, 2048); }
+// A block of _chunk_cat copies 2 KiB of a rank's part of one gradient [TensorShape.cu, get_chunk_cat_metadata].
+constexpr std::int64_t kBlockBytes = 2048;
 
 }  // namespace
 
@@ -51,8 +51,10 @@ void ParameterGroup::reduce(std::vector<Pending> pending, std::int64_t shard_ele
     TensorId whole, slice;
     Buffer input = scratch("reduce_input", shard_elements * comm_.shard_ranks, comm_.reduce_dtype, comm_.compute_pool, Role::bucket, whole);
     std::vector<Member*> members;
+    std::int64_t table_entries = 6 * static_cast<std::int64_t>(pending.size()) + 2;   // 8 bytes each: of gradients, and of blocks
+    for (const Pending& p : pending) table_entries += ceil_div(p.member->shard_elements * size_of(comm_.reduce_dtype), kBlockBytes);
     {
-        const Buffer table = tape_.scratch("copy_in_table", copy_in_table(shard_elements * size_of(comm_.reduce_dtype)));
+        const Buffer table = tape_.scratch("copy_in_table", 8 * table_entries);
         chunk_cat(pending, input.storage(), shard_elements);
     }
     for (const Pending& p : pending) members.push_back(p.member);

@@ -1,6 +1,10 @@
 #include "strategy/fsdp2/parameter_group.hpp"
 
 #include "base/error.hpp"
+#include "strategy/torch/quantization.hpp"
+
+#include <algorithm>
+#include <cmath>
 
 namespace zerosim::strategy::fsdp2 {
 
@@ -9,8 +13,19 @@ using schedule::Role;
 namespace {
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-// split_with_sizes_copy uploads its block table: 16 bytes for each of at most 132 * 16 blocks (measured: 33 792 B on an H200).
-constexpr std::int64_t kCopyOutTable = 132 * 16 * 16;
+/// What split_with_sizes_copy uploads: 8 bytes for each block that it launches for a rank's parts, four more for each part, one more
+/// [aten/src/ATen/native/cuda/TensorShape.cu, split_with_sizes_copy_out_cuda_contiguous_no_cast].
+std::int64_t copy_out_table(const std::vector<std::int64_t>& parts, std::int64_t ranks, const torch::DeviceKernels& device) {
+    constexpr std::int64_t kThreads = 128, kBlockBytes = 16 * kThreads;
+    const std::int64_t most = 2 * device.multiprocessors * device.threads_per_multiprocessor / kThreads;
+    std::int64_t wanted = 0, launched = 0;
+    for (const std::int64_t part : parts) wanted += ceil_div(part, kBlockBytes);
+    const std::int64_t factor = ceil_div(wanted * ranks, most);
+    const std::int64_t ranks_a_block = std::min(static_cast<std::int64_t>(std::ceil(std::sqrt(static_cast<double>(factor)))), ranks);
+    const std::int64_t repeats = ceil_div(factor, ranks_a_block);
+    for (const std::int64_t part : parts) launched += ceil_div(part, kBlockBytes * repeats);
+    return 8 * (launched + 4 * static_cast<std::int64_t>(parts.size()) + 1);
+}
 
 }  // namespace
 
@@ -19,6 +34,10 @@ ParameterGroup::ParameterGroup(Tape& tape, Comm& comm, std::vector<Parameter*> p
     for (Parameter* p : parameters) {
         Member m;
         m.parameter = p;
+        if (p->format != WeightFormat::full) {
+            members_.push_back(packed_member(*p));
+            continue;
+        }
         m.shard_elements = ceil_div(p->rows, comm.shard_ranks) * p->columns;
         const std::int64_t bytes = m.shard_elements * comm.shard_ranks * size_of(comm.compute_dtype);
         m.whole = tape.program.storage(p->name, bytes, comm.compute_pool, Role::gathered_parameter, layer);
@@ -38,9 +57,43 @@ ParameterGroup::ParameterGroup(Tape& tape, Comm& comm, std::vector<Parameter*> p
     }
 }
 
+/// bitsandbytes' Params4bit with quant_storage in the compute dtype: a vector of such elements over the packed bits, sharded as others are;
+/// what it takes to widen them is no parameter and stays whole on every rank (nn/modules.py, Linear4bit).
+ParameterGroup::Member ParameterGroup::packed_member(Parameter& p) {
+    const auto parts = torch::packed_parts(p.format, p.rows, p.columns);
+    Member m;
+    m.parameter = &p;
+    m.shard_elements = ceil_div(ceil_div(parts.front().bytes, size_of(comm_.compute_dtype)), comm_.shard_ranks);
+    const std::int64_t bytes = m.shard_elements * comm_.shard_ranks * size_of(comm_.compute_dtype);
+    m.whole = tape_.program.storage(p.name, bytes, comm_.compute_pool, Role::gathered_parameter, layer_);
+    m.whole_tensor = tape_.program.tensor(p.name, m.whole, DType::uint8, 1, parts.front().bytes);
+    m.whole_by_rank = tape_.program.tensor(p.name, m.whole, comm_.compute_dtype, comm_.shard_ranks, m.shard_elements);
+    p.dtype = comm_.compute_dtype;
+    p.value.tensor = m.whole_tensor;
+    p.value.dtype = DType::uint8;
+    p.value.rows = p.rows;
+    p.value.columns = p.columns;
+    return m;
+}
+
+void ParameterGroup::allocate_packed(Member& m) {
+    const auto parts = torch::packed_parts(m.parameter->format, m.parameter->rows, m.parameter->columns);
+    m.shard = tape_.program.shard_storage(m.parameter->name, m.shard_elements * size_of(comm_.compute_dtype), parts.front().bytes, comm_.compute_pool,
+                                          Role::parameter_shard, layer_);
+    tape_.program.alloc(m.shard);
+    m.shard_tensor = tape_.view(m.parameter->name, m.shard, comm_.compute_dtype, m.shard_elements, 1);
+    tape_.program.fill(comm_.compute, m.shard_tensor, 0);   // values come from a checkpoint
+    for (std::size_t i = 1; i < parts.size(); ++i)
+        m.parameter->statistics.push_back(tape_.memory.allocate(parts[i].name, parts[i].bytes, comm_.compute_pool, Role::parameter));
+}
+
 void ParameterGroup::allocate_shard(Parameter* parameter, bool again) {
     for (Member& m : members_) {
         if (m.parameter != parameter) continue;
+        if (parameter->format != WeightFormat::full) {
+            allocate_packed(m);
+            continue;
+        }
         const std::int64_t width = size_of(comm_.shard_dtype);
         const StorageId before = m.shard;
         m.shard = tape_.program.shard_storage(parameter->name, m.shard_elements * width, parameter->elements() * width,
@@ -135,8 +188,9 @@ void ParameterGroup::gather() {
     gather_op_ = tape_.program.collective(comm_.gather, "all_gather", c, std::vector<OpId>{copied});
 }
 
-/// One rank: no gather; each parameter is cast and copied.
+/// One rank: no gather; each parameter is cast and copied. The loop's variable holds a cast until the next one is made [wait_for_unshard].
 void ParameterGroup::copy_directly() {
+    Buffer input;
     for (Member& m : members_) {
         TensorId narrow = m.shard_tensor;
         Buffer cast, upload;
@@ -150,8 +204,9 @@ void ParameterGroup::copy_directly() {
             tape_.program.copy(comm_.compute, source, narrow);
             upload.reset();
         }
+        input = casts() ? std::move(cast) : std::move(upload);
         tape_.program.alloc(m.whole);
-        tape_.program.copy(comm_.compute, narrow, m.whole_tensor);
+        tape_.program.copy(comm_.compute, narrow, m.parameter->format == WeightFormat::full ? m.whole_tensor : m.whole_by_rank);
     }
 }
 
@@ -161,14 +216,16 @@ void ParameterGroup::copy_out() {
     part.rows = comm_.shard_ranks;
     part.row_stride = part.columns / comm_.shard_ranks;
     std::vector<TensorId> pairs;
+    std::vector<std::int64_t> parts;
     for (const Member& m : members_) {
+        parts.push_back(m.shard_elements * size_of(comm_.compute_dtype));
         tape_.program.alloc(m.whole);
         part.columns = m.shard_elements;
         pairs.push_back(tape_.program.tensor(part));
         pairs.push_back(m.whole_by_rank);
         part.offset.constant += m.shard_elements * size_of(comm_.compute_dtype);
     }
-    const Buffer table = tape_.scratch("copy_out_table", kCopyOutTable);
+    const Buffer table = tape_.scratch("copy_out_table", copy_out_table(parts, comm_.shard_ranks, tape_.options.device));
     tape_.memory.used_elsewhere(gathered_->storage(), tape_.program.copy_all(comm_.compute, pairs, std::vector<OpId>{gather_op_}));
 }
 

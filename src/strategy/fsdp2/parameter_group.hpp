@@ -68,6 +68,8 @@ private:
         Value upcast_gradient;             // unsharded gradient in the reduce dtype, without synchronisation
         TensorId gradient;                 // this rank's part, reduced
     };
+    [[nodiscard]] Member packed_member(Parameter& parameter);
+    void allocate_packed(Member& member);
     [[nodiscard]] bool casts() const { return comm_.shard_dtype != comm_.compute_dtype; }
     void gather();
     [[nodiscard]] std::vector<Buffer> copy_in(std::vector<TensorId>& sources);

@@ -160,7 +160,7 @@ schedule::Schedule plan_fsdp2(const Scenario& scenario) {
     Comm comm;
     declare(comm, schedule, program, scenario);
     Tape tape(memory, {comm.compute_pool, comm.compute, false, comm.compute_dtype, scenario.training.fp8_products,
-                       torch::gemm_workspace_bytes(scenario.cluster.device.generation), scenario.training.compile});
+                       torch::device_kernels(scenario), scenario.training.compile});
     tape.engine.early_stop = scenario.training.recompute_early_stop;
     tape.engine.selective = scenario.training.recompute.selective;
     tape.engine.drops_unused = scenario.training.compile;

@@ -136,7 +136,7 @@ private:
 
 torch::TapeOptions options_of(const Scenario& s, const fsdp2::Comm& comm) {
     torch::TapeOptions options{comm.compute_pool, comm.compute};
-    options.gemm_workspace = torch::gemm_workspace_bytes(s.cluster.device.generation);
+    options.device = torch::device_kernels(s);
     options.library = s.library;
     options.threads = s.compute_threads;
     options.compiled = s.inference.cache == Inference::Cache::paged;

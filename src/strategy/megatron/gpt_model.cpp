@@ -18,7 +18,7 @@ GptModel::GptModel(Tape& tape, const Scenario& scenario)
 
 Parameter& GptModel::declare(const std::string& name, int layer, std::int64_t rows, std::int64_t columns, const Sites& sites) {
     Parameter& p = parameters_.emplace_back();
-    p.name = name;
+    p.name = tape_.program.interned(name);
     p.layer = layer;
     p.rows = rows;
     p.columns = columns;

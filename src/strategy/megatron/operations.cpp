@@ -132,7 +132,6 @@ Value swiglu(Tape& tape, const Value& x) {
 
 Values split_columns(Tape& tape, const Value& x, const std::vector<std::int64_t>& widths) {
     auto node = tape.engine.node({x.node});
-    node->outputs = static_cast<std::int64_t>(widths.size());
     node->apply = [&tape](Node&, Values& g) {
         std::int64_t width = 0;
         for (const Value& part : g) width += part.columns;

@@ -114,7 +114,8 @@ std::uint32_t plan_rank(schedule::Schedule& schedule, const Scenario& scenario, 
     options.lower = layout.parameter_dtype;
     options.library = scenario.library;
     options.threads = scenario.compute_threads;
-    options.gemm_workspace = torch::gemm_workspace_bytes(scenario.cluster.device.generation);
+    options.device = torch::device_kernels(scenario);
+    options.device.cudnn_attention = false;   // Transformer Engine chooses for itself: FlashAttention, as measured (docs/accuracy.md)
     Tape tape(memory, options);
     tape.engine.early_stop = false;   // tensor_parallel.checkpoint is reentrant: the whole layer is computed again
     GptModel model(tape, scenario);

@@ -1,5 +1,6 @@
-// Scaled dot product attention: flash for 2-byte floats, memory-efficient for fp32; rotary embeddings.
-// Sources: aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp (mha_fwd, mha_bwd), attention_backward.cu.
+// Scaled dot product attention: flash or cuDNN for 2-byte floats, memory-efficient for fp32; rotary embeddings.
+// Sources: aten/src/ATen/native/transformers/cuda/{sdp_utils.cpp,attention_backward.cu,flash_attn/flash_api.cpp} (mha_fwd, mha_bwd),
+// native/cudnn/MHA.cpp, cudnn-frontend's node/scaled_dot_product_flash_attention.h.
 #include "strategy/torch/operations.hpp"
 
 #include <algorithm>
@@ -30,6 +31,12 @@ bool takes_flash(const AttentionShape& s, DType dtype) {
     return dtype != DType::fp32 && !s.masked && s.value_width() == s.head_dim && s.head_dim <= kLargestHead;
 }
 
+/// cuDNN where it comes first and takes the head and more than one key [check_cudnn_tensor_shapes]; it saves what flash saves.
+bool takes_cudnn(const Tape& tape, const AttentionShape& s) {
+    constexpr std::int64_t kLargestHead = 128, kAlignment = 8;
+    return tape.options.device.cudnn_attention && s.keys == 0 && s.sequence > 1 && s.head_dim <= kLargestHead && s.head_dim % kAlignment == 0;
+}
+
 /// A boolean mask becomes a bias of the queries' dtype in every call, its rows aligned to 16 [convert_boolean_attn_mask, pad_bias].
 Value attention_bias(Tape& tape, const AttentionShape& s, DType dtype) {
     if (!s.masked) return {};
@@ -38,19 +45,19 @@ Value attention_bias(Tape& tape, const AttentionShape& s, DType dtype) {
     return bias;
 }
 
-/// num_splits_heuristic: few (batch, head, 64-row) blocks are split along the keys, to fill 132 multiprocessors (H200) with two blocks each;
+/// num_splits_heuristic: few (batch, head, 64-row) blocks are split along the keys, to fill all multiprocessors with two blocks each;
 /// the smallest number of parts within 85 % of the best occupancy of the last wave.
-std::int64_t splits(const AttentionShape& s) {
-    constexpr double kBlocks = 132 * 2;
+std::int64_t splits(const AttentionShape& s, const DeviceKernels& device) {
+    const double most_blocks = 2 * static_cast<double>(device.multiprocessors);
     const auto ceil_div = [](std::int64_t a, std::int64_t b) { return (a + b - 1) / b; };
     // A single query: the query heads of a key head are its rows [mha_fwd, seqlenq_ngroups_swapped].
     const bool single = s.keys > 0 && s.sequence == 1;
     const std::int64_t row_blocks = single ? s.batch * s.kv_heads * ceil_div(s.heads / s.kv_heads, 64) : s.batch * s.heads * ceil_div(s.sequence, 64);
-    if (static_cast<double>(row_blocks) >= 0.8 * kBlocks) return 1;
+    if (static_cast<double>(row_blocks) >= 0.8 * most_blocks) return 1;
     const std::int64_t key_blocks = ceil_div(s.key_count(), s.head_dim <= 64 ? 256 : s.head_dim <= 128 ? 128 : 64);
     const auto eligible = [&](std::int64_t n) { return n == 1 || ceil_div(key_blocks, n) != ceil_div(key_blocks, n - 1); };
     const auto occupancy = [&](std::int64_t n) {
-        const double waves = static_cast<double>(row_blocks * n) / kBlocks;
+        const double waves = static_cast<double>(row_blocks * n) / most_blocks;
         return waves / std::ceil(waves);
     };
     double best = 0;
@@ -76,11 +83,25 @@ void emit_forward(Tape& tape, const AttentionShape& s, const Value& q, const Val
     tape.emit(kernel::Kernel::attention_forward, "attention", {q.tensor, k.tensor, v.tensor, room, y.tensor, lse.tensor}, attributes_of(s));
 }
 
+/// One block: the fp32 accumulator of dq, the sums of each row, with fewer key heads dk and dv of every query head, and the kernel's
+/// own (measured: 1 to 512 bytes).
+std::int64_t cudnn_workspace(const AttentionShape& s, DType dtype) {
+    constexpr std::int64_t kOwn = 512;
+    const std::int64_t rows = s.batch * s.heads * s.sequence;
+    const std::int64_t expanded = s.kv_heads != s.heads ? 2 * rows * s.head_dim * size_of(dtype) : 0;
+    return 4 * rows * (s.head_dim + 1) + expanded + kOwn;
+}
+
 /// mha_bwd: dq, dk, dv, softmax_d and the fp32 accumulator of dq (sequence rounded to 128, head size to 32); with fewer key heads
 /// dk and dv are computed for every query head and summed.
 Values flash_backward(Tape& tape, const AttentionShape& s, const Values& kept, const Value& g) {
     Values out;
     for (std::size_t i = 0; i < 3; ++i) out.push_back(tape.like("attention_gradient", kept[i]));
+    if (takes_cudnn(tape, s)) {
+        const Buffer workspace = tape.scratch("cudnn_workspace", cudnn_workspace(s, kept[1].dtype));
+        emit_backward(tape, s, kept, g, out);
+        return out;
+    }
     const std::int64_t rows = s.batch * s.heads * round_up(s.sequence, 128);
     const Buffer softmax_d = tape.scratch("softmax_d", 4 * rows);
     const Buffer accumulator = tape.scratch("dq_accumulator", 4 * rows * round_up(s.head_dim, 32));
@@ -122,7 +143,8 @@ Value attention(Tape& tape, const Value& q_in, const Value& k_in, const Value& v
             if (Value bias = attention_bias(tape, s, q.dtype); bias.defined()) return Values{std::move(y), std::move(lse), std::move(bias)};
             return Values{std::move(y), std::move(lse)};
         }
-        const std::int64_t partial_rows = splits(s) > 1 ? splits(s) * s.batch * s.heads * s.sequence : 0;
+        const std::int64_t parts = takes_cudnn(tape, s) ? 1 : splits(s, tape.options.device);
+        const std::int64_t partial_rows = parts > 1 ? parts * s.batch * s.heads * s.sequence : 0;
         const Buffer partial_lse = tape.scratch("partial_log_sum_exp", 4 * partial_rows);
         const Buffer partial_out = tape.scratch("partial_attention", 4 * partial_rows * round_up(s.head_dim, 32));
         Value rng = tape.make("rng_state", 1, 2, DType::int64), unused = tape.make("rng_unused", 1, 1, DType::int64);

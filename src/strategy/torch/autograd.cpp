@@ -8,16 +8,22 @@
 namespace zerosim::strategy::torch {
 namespace {
 
-bool later(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) { return a->sequence < b->sequence; }
+bool later(const NodeRef& a, const NodeRef& b) { return a->sequence < b->sequence; }
 
 }  // namespace
 
-std::shared_ptr<Node> Engine::node(std::vector<std::shared_ptr<Node>> next) {
-    if (std::ranges::all_of(next, [](const auto& n) { return n == nullptr; })) return nullptr;
-    auto result = std::make_shared<Node>();
+NodeRef Engine::node(std::initializer_list<NodeRef> next) {
+    if (std::ranges::all_of(next, [](const NodeRef& n) { return n == nullptr; })) return nullptr;
+    NodeRef result = nodes_.make();
     result->sequence = next_sequence_++;
     result->tags = memory_.program().tags;
-    result->next = std::move(next);
+    result->next.assign(next.begin(), next.end());
+    return result;
+}
+
+NodeRef Engine::leaf() {
+    NodeRef result = nodes_.make();
+    result->sequence = ~std::uint64_t{0};   // [AccumulateGrad]: runs before all others
     return result;
 }
 
@@ -79,18 +85,14 @@ void Engine::recompute(Frame& frame) {
     if (after_recompute) after_recompute();
 }
 
-Values Engine::computed(bool product, const std::function<Values()>& compute) {
-    Frame* const frame = recomputing_ != nullptr ? recomputing_ : frame_.get();
-    if (frame == nullptr || !frame->selective) return compute();
-    const bool keeps = !product || frame->products++ % 2 == 0;
-    if (!keeps) return compute();
+Values Engine::kept_or_computed(Frame& frame, const std::function<Values()>& compute) {
     if (recomputing_ != nullptr) {
-        Values kept = std::exchange(frame->kept.at(frame->taken++), Values{});
+        Values kept = std::exchange(frame.kept.at(frame.taken++), Values{});
         return kept.empty() ? compute() : kept;
     }
     Values outputs = compute();
-    frame->kept.push_back(outputs);
-    frame->saved_before.push_back(frame->saved);
+    frame.kept.push_back(outputs);
+    frame.saved_before.push_back(frame.saved);
     return outputs;
 }
 
@@ -122,25 +124,33 @@ void Engine::accumulate(Value& into, Value gradient) {
     into = add_(into, gradient);
 }
 
-void Engine::run(const std::shared_ptr<Node>& node, std::vector<std::shared_ptr<Node>>& ready) {
-    schedule::Tags& tags = memory_.program().tags;
-    tags.layer = node->tags.layer;
-    Values outputs;
-    {
-        Values inputs = std::move(node->gradients);
-        node->gradients.clear();
-        if (node->before) node->before();
-        outputs = node->apply(*node, inputs);
-        if (node->validate) node->validate(*node, outputs);
+Value& Engine::gradient_of(Node& node, std::size_t output) {
+    if (node.gradients == nullptr) {
+        if (unused_gradients_.empty()) unused_gradients_.push_back(&gradients_.emplace_back());
+        node.gradients = unused_gradients_.back();
+        unused_gradients_.pop_back();
     }
-    node->saved.clear();   // [release_variables]
-    node->visited = false;
-    for (std::size_t i = 0; i < node->next.size(); ++i) {
-        const auto& next = node->next[i];
+    if (node.gradients->size() <= output) node.gradients->resize(output + 1);
+    return (*node.gradients)[output];
+}
+
+void Engine::give_back_gradients(Node& node) {
+    node.gradients->clear();
+    unused_gradients_.push_back(std::exchange(node.gradients, nullptr));
+}
+
+void Engine::run(Node& node, std::vector<NodeRef>& ready) {
+    memory_.program().tags.layer = node.tags.layer;
+    if (node.before) node.before();
+    Values outputs = node.apply(node, *node.gradients);
+    if (node.validate) node.validate(node, outputs);
+    give_back_gradients(node);
+    node.saved.clear();   // [release_variables]
+    node.visited = false;
+    for (std::size_t i = 0; i < node.next.size(); ++i) {
+        const NodeRef& next = node.next[i];
         if (!next) continue;
-        const auto slot = static_cast<std::size_t>(node->slots.empty() ? 0 : node->slots[i]);
-        if (next->gradients.size() <= slot) next->gradients.resize(slot + 1);
-        accumulate(next->gradients[slot], std::move(outputs.at(i)));
+        accumulate(gradient_of(*next, node.slots[i]), std::move(outputs.at(i)));
         if (--next->dependencies == 0) {
             ready.push_back(next);
             std::push_heap(ready.begin(), ready.end(), later);
@@ -152,13 +162,13 @@ void Engine::backward(const Value& root, Value gradient) {
     check(root.requires_grad(), "backward of a value that requires no gradient");
     in_backward_ = true;
     count_dependencies(root.node.get());
-    root.node->gradients.assign(1, std::move(gradient));
-    std::vector<std::shared_ptr<Node>> ready{root.node};
+    gradient_of(*root.node, 0) = gradient;   // which itself lives until the end [torch/autograd/__init__.py, backward: grad_tensors_]
+    std::vector<NodeRef> ready{root.node};
     while (!ready.empty()) {
         std::pop_heap(ready.begin(), ready.end(), later);
-        const std::shared_ptr<Node> node = std::move(ready.back());
+        const NodeRef node = std::move(ready.back());
         ready.pop_back();
-        run(node, ready);
+        run(*node, ready);
     }
     in_backward_ = false;
 }

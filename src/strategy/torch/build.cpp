@@ -28,6 +28,7 @@ LanguageModel::LanguageModel(Tape& tape, const Scenario& scenario)
     }
     add_norm("norm", -1);
     head_ = model_.tied ? token_table_ : &declare("head", -1, model_.vocabulary, model_.hidden);
+    if (!head_->trainable && scenario.cluster.software.quantized_head && !model_.tied) head_->format = scenario.training.frozen_weights;
     if (model_.head_bias) head_bias_ = &declare("head.bias", -1, model_.vocabulary, 1);
     if (scenario.training.lora_embeddings) train_embeddings();
     number_parameters();
@@ -44,7 +45,7 @@ void LanguageModel::train_embeddings() {
 
 Parameter& LanguageModel::declare(const std::string& name, int layer, std::int64_t rows, std::int64_t columns) {
     Parameter& p = parameters_.emplace_back();
-    p.name = name;
+    p.name = tape_.program.interned(name);
     p.layer = layer;
     p.rows = rows;
     p.columns = columns;
@@ -57,8 +58,8 @@ Parameter& LanguageModel::declare(const std::string& name, int layer, std::int64
 }
 
 void LanguageModel::add_norm(const std::string& name, int layer) {
-    declare(name, layer, model_.hidden, 1);
-    if (gpt_ || model_.norm == model::Norm::layer) declare(name + ".bias", layer, model_.hidden, 1);
+    Parameter& weight = declare(name, layer, model_.hidden, 1);
+    if (gpt_ || model_.norm == model::Norm::layer) weight.bias = &declare(name + ".bias", layer, model_.hidden, 1);
 }
 
 void LanguageModel::add_linear(const std::string& name, int layer, std::int64_t out, std::int64_t in, bool bias) {
@@ -66,15 +67,15 @@ void LanguageModel::add_linear(const std::string& name, int layer, std::int64_t 
     Parameter& weight = declare(name, layer, conv1d ? in : out, conv1d ? out : in);
     weight.input_major = conv1d;
     if (!weight.trainable) weight.format = scenario_.training.frozen_weights;
-    if (bias) declare(name + ".bias", layer, out, 1);
-    add_adapters(name, layer, out, in);
+    if (bias) weight.bias = &declare(name + ".bias", layer, out, 1);
+    add_adapters(weight, out, in);
 }
 
-void LanguageModel::add_adapters(const std::string& name, int layer, std::int64_t out, std::int64_t in) {
+void LanguageModel::add_adapters(Parameter& weight, std::int64_t out, std::int64_t in) {
     const auto& t = scenario_.training;
-    if (!adapts(t, name)) return;
-    trained(name + ".A", layer, t.lora_rank, in);
-    trained(name + ".B", layer, out, t.lora_rank);
+    if (!adapts(t, weight.name)) return;
+    weight.adapter_a = &trained(std::string(weight.name) + ".A", weight.layer, t.lora_rank, in);
+    weight.adapter_b = &trained(std::string(weight.name) + ".B", weight.layer, out, t.lora_rank);
 }
 
 /// A parameter that trains although the model's own are frozen.

@@ -30,7 +30,6 @@ Values chunk_rows(Tape& tape, const Value& x, std::int64_t chunks) {
         parts.push_back(std::move(part));
     }
     if (node) {
-        node->outputs = static_cast<std::int64_t>(parts.size());
         node->apply = [&tape, rows = x.rows](Node&, Values& g) {
             Value joined = tape.make("chunk_gradient", rows, g[0].columns, g[0].dtype);
             std::vector<TensorId> pairs;
@@ -68,10 +67,10 @@ kernel::Attributes product(std::int64_t tokens, const Parameter& head) {
 
 }  // namespace
 
-Value chunked_loss(Tape& tape, const Value& hidden, Parameter& head, const Value& targets, std::int64_t real_vocabulary, std::int64_t chunks,
+Value chunked_loss(Tape& tape, const Value& hidden, Parameter& head, const Value& targets, const ChunkedLoss& options,
                    const std::function<void(const Value&)>& after_head) {
     Values logits;
-    for (const Value& part : chunk_rows(tape, hidden, chunks)) logits.push_back(linear(tape, of_output(tape, part), head));
+    for (const Value& part : chunk_rows(tape, hidden, options.chunks)) logits.push_back(linear(tape, of_output(tape, part), head, options.bias));
     after_head(logits.back());
     Value total;
     std::int64_t begin = 0;
@@ -85,10 +84,10 @@ Value chunked_loss(Tape& tape, const Value& hidden, Parameter& head, const Value
         begin += part.rows;
         Value loss;
         if (tape.options.compiled && size_of(part.dtype) == 2) {   // torchtune compiles its loss with the blocks
-            loss = fused_cross_entropy(tape, part, own, real_vocabulary, false);
+            loss = fused_cross_entropy(tape, part, own, options.real_vocabulary, false);
         } else {
-            const Value wide = to(tape, part, DType::fp32);
-            loss = cross_entropy(tape, wide, own, real_vocabulary);
+            const Value wide = options.widens ? to(tape, part, DType::fp32) : part;
+            loss = cross_entropy(tape, wide, own, options.real_vocabulary);
         }
         loss = scale(tape, "part_of_mean", loss, static_cast<float>(part.rows) / static_cast<float>(hidden.rows));
         total = total.defined() ? add(tape, total, loss) : loss;

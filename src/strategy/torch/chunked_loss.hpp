@@ -10,10 +10,16 @@
 
 namespace zerosim::strategy::torch {
 
-/// The head, fp32 logits and cross-entropy of `chunks` parts of the tokens, one after another; autograd keeps what each part needs.
+struct ChunkedLoss {
+    std::int64_t real_vocabulary = 0, chunks = 1;
+    bool widens = true;             // logits to fp32
+    Parameter* bias = nullptr;      // of the head
+};
+
+/// The head, logits and cross-entropy of `chunks` parts of the tokens, one after another; autograd keeps what each part needs.
 /// `after_head` sees the logits of the last part, whose gradient is the first of backward.
-[[nodiscard]] Value chunked_loss(Tape& tape, const Value& hidden, Parameter& head, const Value& targets, std::int64_t real_vocabulary,
-                                 std::int64_t chunks, const std::function<void(const Value&)>& after_head);
+[[nodiscard]] Value chunked_loss(Tape& tape, const Value& hidden, Parameter& head, const Value& targets, const ChunkedLoss& options,
+                                 const std::function<void(const Value&)>& after_head);
 
 /// The loss inside of a model's own forward, as Qwen 1 has it (QwenLM/Qwen modeling_qwen.py, QWenLMHeadModel.forward, as transformers 4): logits
 /// without each sequence's last position, in their own dtype unless autocast widens them; under autocast accelerate then keeps the model's

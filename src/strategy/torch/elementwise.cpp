@@ -48,7 +48,7 @@ struct Shape {
 };
 Shape shape_of(const Value& v) { return {v.rows, v.columns, v.dtype}; }
 
-std::function<void(Node&, Values&)> reducing(Tape& tape, const Value& a, const Value& b, bool broadcast = false) {
+auto reducing(Tape& tape, const Value& a, const Value& b, bool broadcast = false) {
     return [&tape, broadcast, sa = shape_of(a), sb = shape_of(b)](Node&, Values& outputs) {
         reduce_to(tape, outputs[0], sa.rows, sa.columns, sa.dtype);
         reduce_to(tape, outputs[1], sb.rows, sb.columns, sb.dtype, broadcast);
@@ -206,7 +206,6 @@ Values split(Tape& tape, const Value& x) {
     constexpr int parts = 3;   // q, k, v
     auto node = tape.engine.node({x.node});
     if (node) {
-        node->outputs = parts;
         node->apply = [&tape](Node&, Values& g) {
             Value joined = tape.make("split_gradient", g[0].rows, g[0].columns * static_cast<std::int64_t>(g.size()), g[0].dtype);
             tape.elementwise(EagerOperation::concatenate, "cat", {g[0].tensor, g[1].tensor, g[2].tensor}, joined, 0);

@@ -16,16 +16,15 @@ Value LanguageModel::call_norm(int layer, const char* name, const Value& x) {
     const bool plain = name == std::string_view("q_a_norm") || name == std::string_view("kv_a_norm");
     if (model_.norm == model::Norm::rms_plus_one && !plain) return gemma_norm(*weight, x);
     if (!gpt_ && model_.norm != model::Norm::layer) return huggingface_ ? hf_norm(*weight, x) : rms_norm(tape_, x, *weight, model_.norm_epsilon);
-    return layer_norm(tape_, x, *weight, *find(layer, std::string(name) + ".bias"), model_.norm_epsilon);
+    return layer_norm(tape_, x, *weight, *weight->bias, model_.norm_epsilon);
 }
 
 /// A linear layer, with its adapters: lin(x) + B(A(x)) * scale.
 Value LanguageModel::call_linear(int layer, const char* name, const Value& x) {
     Parameter* const weight = find(layer, name);
     check(weight != nullptr, "a module without weight");
-    const std::string text(name);
-    Value base = linear(tape_, x, *weight, find(layer, text + ".bias"));
-    Parameter* const a = find(layer, text + ".A");
+    Value base = linear(tape_, x, *weight, weight->bias);
+    Parameter* const a = weight->adapter_a;
     if (a == nullptr) return base;
     // PEFT's lora/layer.py: the input in the adapter's dtype, dropout, A, B, scaling; the sum in the layer's dtype.
     Value low;
@@ -33,7 +32,7 @@ Value LanguageModel::call_linear(int layer, const char* name, const Value& x) {
         const Value own = scenario_.training.lora_precision ? to(tape_, x, a->value.dtype) : x;
         low = linear(tape_, scenario_.training.lora_dropout > 0 ? dropout(tape_, own) : own, *a);
     }
-    Value high = linear(tape_, low, *find(layer, text + ".B"));
+    Value high = linear(tape_, low, *weight->adapter_b);
     low = {};
     Value scaled = scale(tape_, "lora_scale", high);
     high = {};

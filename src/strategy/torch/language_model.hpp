@@ -38,6 +38,7 @@ public:
     /// What the head is applied to: the output of the last norm.
     [[nodiscard]] Value hidden(const Value& ids, const BlockHooks& hooks);
     [[nodiscard]] Parameter& head() { return *head_; }
+    [[nodiscard]] Parameter* head_bias() { return head_bias_; }
     /// The head's output, soft-capped where the model does.
     [[nodiscard]] Value logits(Value hidden);
 
@@ -77,7 +78,7 @@ private:
     using Block = std::vector<Parameter*>;
     Parameter& declare(const std::string& name, int layer, std::int64_t rows, std::int64_t columns);
     void add_linear(const std::string& name, int layer, std::int64_t out, std::int64_t in, bool bias);
-    void add_adapters(const std::string& name, int layer, std::int64_t out, std::int64_t in);
+    void add_adapters(Parameter& weight, std::int64_t out, std::int64_t in);
     Parameter& trained(const std::string& name, int layer, std::int64_t rows, std::int64_t columns);
     void train_embeddings();
     void add_norm(const std::string& name, int layer);

@@ -10,17 +10,20 @@ namespace {
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// Global staging buffer of a column sum [T, n] -> [n] (native/cuda/Reduce.cuh, setReduceConfig and global_memory_size): blocks of 32 x 4
-/// fp32 outputs, split over T so that all multiprocessors have work. 132 multiprocessors x 16 blocks: H200.
-std::int64_t column_sum_staging(std::int64_t tokens, std::int64_t n) {
-    constexpr std::int64_t kBlocks = 132 * 16, kOutputsPerBlock = 128, kMinimum = 1024;
+/// fp32 outputs (128 threads), split over T so that all multiprocessors have work.
+std::int64_t column_sum_staging(std::int64_t tokens, std::int64_t n, const DeviceKernels& device) {
+    constexpr std::int64_t kOutputsPerBlock = 128, kMinimum = 1024;
+    const std::int64_t blocks = device.multiprocessors * (device.threads_per_multiprocessor / 128);
     if (tokens < kMinimum || n < kOutputsPerBlock || n % 4 != 0) return 0;
-    const std::int64_t split = std::max(std::min(ceil_div(kBlocks, ceil_div(n, kOutputsPerBlock)), ceil_div(tokens, 64)), ceil_div(tokens, 1024));
+    const std::int64_t split = std::max(std::min(ceil_div(blocks, ceil_div(n, kOutputsPerBlock)), ceil_div(tokens, 64)), ceil_div(tokens, 1024));
     return kOutputsPerBlock * 4 * n * split;
 }
 
 Value bias_gradient(Tape& tape, const Value& gradient) {
     Value sum = tape.make("bias_gradient", gradient.columns, 1, gradient.dtype, schedule::Role::gradient);
-    const Buffer staging = tape.scratch("column_sum_staging", column_sum_staging(gradient.rows, gradient.columns));
+    const std::int64_t staged = column_sum_staging(gradient.rows, gradient.columns, tape.options.device);
+    const Buffer staging = tape.scratch("column_sum_staging", staged);
+    const Buffer semaphores = tape.scratch("column_sum_semaphores", staged > 0 ? 4 * ceil_div(gradient.columns, 128) : 0);   // of its blocks
     kernel::Attributes a;
     a.broadcast_rows = 1;
     a.broadcast_columns = static_cast<std::int32_t>(gradient.columns);

@@ -7,6 +7,13 @@
 namespace zerosim::strategy::torch {
 namespace {
 
+/// What cub::DeviceRadixSort takes for n pairs of 8-byte keys and values (dispatch_radix_sort.cuh, InvokeOnesweep): second buffers,
+/// histograms of 8 passes over 256 digits, look-back of every tile (Hopper: 384 threads x 12 pairs), counters.
+std::int64_t radix_sort_bytes(std::int64_t n) {
+    constexpr std::int64_t kPasses = 8, kDigits = 256, kTile = 384 * 12, kCounters = 256;
+    return 16 * n + 4 * kDigits * (kPasses + (n + kTile - 1) / kTile) + kCounters;
+}
+
 /// embedding_dense_backward_cuda: up to 3072 indices one kernel; above, sorted indices and fp32 partial sums of at most 10 rows each.
 Value table_gradient(Tape& tape, const Value& g, std::int64_t rows) {
     constexpr std::int64_t kDirect = 3072, kRowsPerPartial = 10;
@@ -14,10 +21,15 @@ Value table_gradient(Tape& tape, const Value& g, std::int64_t rows) {
     const std::int64_t n = g.rows;
     if (n <= kDirect) return make();
     const Buffer sorted = tape.scratch("sorted_indices", 8 * n), original = tape.scratch("original_indices", 8 * n);
+    {
+        const Buffer range = tape.scratch("index_range", 8 * n), sort = tape.scratch("radix_sort", radix_sort_bytes(n));
+    }
     Value out = make();
     const std::int64_t segments = std::min(n, rows), partials = n / kRowsPerPartial + segments;
     const Buffer offsets = tape.scratch("segment_offsets", 8 * n);
+    const Buffer segment_count = tape.scratch("num_of_segments", 8);
     const Buffer counts = tape.scratch("partials_per_segment", 8 * segments), starts = tape.scratch("partials_offset", 8 * segments);
+    const Buffer partial_count = tape.scratch("num_of_partial_segments", 8);
     const Buffer partial_offsets = tape.scratch("partial_segment_offset", 8 * partials);
     const Buffer sums = tape.scratch("partial_sums", 4 * g.columns * partials);
     return out;

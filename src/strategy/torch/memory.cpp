@@ -2,17 +2,7 @@
 
 namespace zerosim::strategy::torch {
 
-Buffer::Buffer(const Buffer& other) : memory_(other.memory_), storage_(other.storage_) {
-    if (memory_ != nullptr) ++memory_->references_[storage_.index()];
-}
-
-void Buffer::reset() {
-    if (Memory* memory = std::exchange(memory_, nullptr)) memory->release(storage_);
-}
-
-bool Buffer::unique() const { return memory_ != nullptr && memory_->references_[storage_.index()] == 1; }
-
-Buffer Memory::allocate(std::string_view name, std::int64_t bytes, PoolId pool, schedule::Role role, schedule::Space space) {
+Buffer Memory::allocate(NameId name, std::int64_t bytes, PoolId pool, schedule::Role role, schedule::Space space) {
     if (bytes == 0) return {};
     const StorageId storage = program_.storage(name, bytes, pool, role, program_.tags.layer);
     program_.at(storage).space = space;
@@ -20,22 +10,22 @@ Buffer Memory::allocate(std::string_view name, std::int64_t bytes, PoolId pool, 
     return adopt(storage);
 }
 
-Buffer Memory::adopt(StorageId storage) {
-    if (references_.size() <= storage.index()) references_.resize(storage.index() + 1, 0);
-    ++references_[storage.index()];
-    return Buffer(*this, storage);
+/// A storage may be used elsewhere before anything here refers to it.
+Memory::ForeignUses& Memory::foreign_uses_of(StorageId storage) {
+    while (references_.size() <= storage.index()) references_.emplace_back();
+    references_[storage.index()].foreign = 1;
+    return foreign_uses_[storage.value];
 }
 
-void Memory::release(StorageId storage) {
-    if (--references_[storage.index()] > 0 || closed_) return;
-    const auto use = foreign_uses_.find(storage.value);
-    if (use == foreign_uses_.end()) {
+void Memory::free(StorageId storage) {
+    if (references_[storage.index()].foreign == 0) {
         program_.free(storage);
         return;
     }
-    const auto& [ops, recorded] = use->second;
+    references_[storage.index()].foreign = 0;
+    const auto use = foreign_uses_.extract(storage.value);
+    const auto& [ops, recorded] = use.mapped();
     recorded ? program_.free_recorded(storage, ops) : program_.free(storage, ops);
-    foreign_uses_.erase(use);
 }
 
 }  // namespace zerosim::strategy::torch

@@ -1,4 +1,4 @@
-// Sources: bitsandbytes autograd/_functions.py (MatMul4Bit, MatMul8bitLt of 0.45) and functional.py (dequantize_4bit);
+// Sources: bitsandbytes autograd/_functions.py (MatMul4Bit, MatMul8bitLt of 0.45; 0.41 where software says so) and functional.py (dequantize_4bit);
 // AutoGPTQ nn_modules/qlinear/qlinear_cuda_old.py (the path of trainable QuantLinear, Transformers' with disable_exllama).
 #include "strategy/torch/operations.hpp"
 #include "strategy/torch/quantization.hpp"
@@ -39,9 +39,10 @@ Value widen(Tape& tape, const Parameter& w, DType dtype) {
         tape.elementwise("dequantize", {w.value.tensor}, whole, 2);
         return whole;
     }
-    Value whole = tape.make("widened_weight", w.rows, w.columns, dtype);
+    const bool through_half = tape.options.device.early_bitsandbytes && dtype != DType::fp16;   // dequantize_4bit(B).to(A.dtype)
+    Value whole = tape.make("widened_weight", w.rows, w.columns, through_half ? DType::fp16 : dtype);
     tape.elementwise("dequantize", {w.value.tensor}, whole, 2);
-    return whole;
+    return through_half ? to(tape, whole, dtype) : whole;
 }
 
 /// LLM.int8: the input in 8 bits with a scale for each row, the product in int32, then fp16, then the input's dtype. Outlier columns
@@ -89,6 +90,8 @@ Value quantized_linear(Tape& tape, const Value& input, Parameter& weight, Parame
     if (node) {
         node->slots = {x.output};
         if (keeps_weight) node->saved.push_back(tape.engine.save(whole));
+        const bool nf4 = weight.format == WeightFormat::nf4 || weight.format == WeightFormat::nf4_double;
+        if (nf4 && tape.options.device.early_bitsandbytes) node->saved.push_back(tape.engine.save(x));   // ctx.tensors = (A, B)
         if (weight.format == WeightFormat::int8) node->saved.push_back(tape.engine.save(x));   // ctx.tensors = (CAt, subA, A)
         node->apply = [&tape, &weight, attributes, keeps_weight, sparse](Node& n, Values& g) {
             if (sparse) {

@@ -11,10 +11,22 @@ constexpr std::int64_t kCublasLtWorkspace = 1 << 20;
 
 }  // namespace
 
-std::int64_t gemm_workspace_bytes(std::string_view generation) {
-    // ATen/cuda/CublasHandlePool.cpp parseChosenWorkspaceSize, in KiB x count; an unknown device counts as new.
-    const bool before_hopper = generation == "ampere" || generation == "ada" || generation == "volta";
-    return before_hopper ? std::int64_t{4096} * 2 * 1024 + 16 * 8 * 1024 : std::int64_t{4096} * 8 * 1024;
+DeviceKernels device_kernels(const Scenario& scenario) {
+    const cluster::DeviceSpec& device = scenario.cluster.device;
+    const std::string& generation = device.generation;
+    const bool before_hopper = generation.starts_with("ampere") || generation == "ada";
+    DeviceKernels kernels;
+    // ATen/cuda/CublasHandlePool.cpp parseChosenWorkspaceSize, in KiB x count: :4096:8 from Hopper on, before it :4096:2:16:8.
+    if (before_hopper) kernels.gemm_workspace = std::int64_t{4096} * 2 * 1024 + 16 * 8 * 1024;
+    if (device.gemm.multiprocessors > 0) kernels.multiprocessors = device.gemm.multiprocessors;
+    // CUDA programming guide, compute capabilities 8.6, 8.9 and 12.0
+    if (generation == "ampere-8.6" || generation == "ada" || generation == "blackwell-12.0") kernels.threads_per_multiprocessor = 1536;
+    // sdp_utils.cpp check_prefer_cudnn_attention: compute capability 9.x or 10.x (not RTX Blackwell's 12.0, not AMD) and cuDNN 9.15 or
+    // newer, as PyTorch 2.11 brings it.
+    const bool preferred = generation == "hopper" || generation == "blackwell";
+    kernels.cudnn_attention = preferred && scenario.cluster.software.best_attention && scenario.library == kernel::Library::cuda;
+    kernels.early_bitsandbytes = scenario.cluster.software.early_bitsandbytes;
+    return kernels;
 }
 
 Tape::Tape(Memory& memory_in, const TapeOptions& options_in)
@@ -23,7 +35,7 @@ Tape::Tape(Memory& memory_in, const TapeOptions& options_in)
     engine.after_recompute = [this] { end_autocast(); };
 }
 
-TensorId Tape::view(std::string_view name, StorageId storage, DType dtype, std::int64_t rows, std::int64_t columns) {
+TensorId Tape::view(NameId name, StorageId storage, DType dtype, std::int64_t rows, std::int64_t columns) {
     return columns == 1 ? program.tensor(name, storage, dtype, 1, rows) : program.tensor(name, storage, dtype, rows, columns);
 }
 
@@ -32,8 +44,9 @@ Value Tape::make(std::string_view name, std::int64_t rows, std::int64_t columns,
     value.dtype = dtype;
     value.rows = rows;
     value.columns = columns;
-    value.buffer = memory.allocate(name, value.bytes(), options.pool, role);
-    value.tensor = view(name, value.buffer.storage(), dtype, rows, columns);
+    const NameId id = program.intern(name);
+    value.buffer = memory.allocate(id, value.bytes(), options.pool, role);
+    value.tensor = view(id, value.buffer.storage(), dtype, rows, columns);
     return value;
 }
 
@@ -44,7 +57,9 @@ Value Tape::make(std::string_view name, std::int64_t rows, std::int64_t columns,
                                        : schedule::Role::activation);
 }
 
-Buffer Tape::scratch(std::string_view name, std::int64_t bytes) { return memory.allocate(name, bytes, options.pool, schedule::Role::workspace); }
+Buffer Tape::scratch(std::string_view name, std::int64_t bytes) {
+    return memory.allocate(program.intern(name), bytes, options.pool, schedule::Role::workspace);
+}
 
 void Tape::emit(kernel::Kernel kernel, std::string_view name, std::initializer_list<TensorId> operands, const kernel::Attributes& attributes) {
     program.compute(options.stream, name, kernel, {operands.begin(), operands.size()}, attributes);
@@ -95,14 +110,13 @@ void Tape::cast(const Value& from, const Value& to) { program.copy(options.strea
 
 void Tape::gemm_workspace(bool bias_epilogue) {
     const std::size_t thread = engine.in_backward() ? 1 : 0;
-    if (!workspaces_[thread].valid()) workspaces_[thread] = scratch("cublas_workspace", options.gemm_workspace);
+    if (!workspaces_[thread].valid()) workspaces_[thread] = scratch("cublas_workspace", options.device.gemm_workspace);
     if (bias_epilogue && !lt_workspaces_[thread].valid()) lt_workspaces_[thread] = scratch("cublaslt_workspace", kCublasLtWorkspace);
 }
 
 void Tape::require_gradient(Parameter& parameter) {
     if (!parameter.trainable) return;
-    auto node = std::make_shared<Node>();
-    node->sequence = ~std::uint64_t{0};   // [AccumulateGrad]: runs before all others
+    const NodeRef node = engine.leaf();
     node->tags.layer = static_cast<std::int16_t>(parameter.layer);
     node->apply = [this, &parameter](Node&, Values& gradients) {
         if (parameter.gradient.defined()) {
@@ -119,9 +133,16 @@ void Tape::require_gradient(Parameter& parameter) {
 Value Tape::use(Parameter& parameter) {
     if (!options.autocast || parameter.value.dtype == options.lower) return parameter.value;
     if (!parameter.trainable) return to(*this, parameter.value, options.lower);   // only leaves that require a gradient are cached
-    const auto found = casts_.find(&parameter);
-    if (found != casts_.end()) return found->second;
-    return casts_.emplace(&parameter, to(*this, parameter.value, options.lower)).first->second;
+    if (!parameter.cast.defined()) {
+        parameter.cast = to(*this, parameter.value, options.lower);
+        cast_.push_back(&parameter);
+    }
+    return parameter.cast;
+}
+
+void Tape::end_autocast() {
+    for (; !cast_.empty(); cast_.pop_back()) cast_.back()->cast = {};
+    last_lowered_ = {};
 }
 
 Value Tape::lower(const Value& value) {

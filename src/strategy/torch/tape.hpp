@@ -10,13 +10,13 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <vector>
 
 namespace zerosim::strategy::torch {
 
 /// A parameter as a module holds it, and the gradient that AccumulateGrad leaves in it.
 struct Parameter {
-    std::string name;
+    std::string_view name;                // interned: the schedule's
     int index = -1;                       // into the model's parameters; adapters: -1
     int layer = -1;
     std::int64_t rows = 0, columns = 0;   // as sharded: dimension 0 = rows; vectors have one column
@@ -25,8 +25,11 @@ struct Parameter {
     bool input_major = false;             // Hugging Face's Conv1D: [in, out], computed with addmm
     WeightFormat format = WeightFormat::full;   // frozen matrices: packed, see quantization.hpp
     std::vector<Buffer> statistics;       // of the quantization: scales, code books
+    Parameter* bias = nullptr;            // of the module whose weight this is
+    Parameter *adapter_a = nullptr, *adapter_b = nullptr;   // LoRA's, of the linear layer whose weight this is
     Value value;
     Value gradient;
+    Value cast;                           // autocast's 2-byte copy, while it is cached
     LayoutId layout;                      // of its elements: one segment
     std::function<void()> after_accumulate;
     [[nodiscard]] std::int64_t elements() const { return rows * columns; }
@@ -39,20 +42,29 @@ struct ModuleCall {
     bool embedding = false;                // a tied table is called as an embedding and as the head
 };
 
+/// What kernels and libraries of a device take beside their operands.
+struct DeviceKernels {
+    std::int64_t gemm_workspace = 32 << 20;          // cuBLAS's
+    std::int64_t multiprocessors = 132;              // H200
+    std::int64_t threads_per_multiprocessor = 2048;
+    bool cudnn_attention = false;                    // SDPA prefers cuDNN's kernels to FlashAttention-2
+    bool early_bitsandbytes = false;                 // cluster/software.hpp
+};
+
 struct TapeOptions {
     PoolId pool;                           // of the default stream
     StreamId stream;
     bool autocast = false;                 // to `lower`
     DType lower = DType::bf16;             // or fp16
     bool fp8_products = false;             // linear layers of blocks
-    std::int64_t gemm_workspace = 32 << 20;   // cuBLAS's, see gemm_workspace_bytes
+    DeviceKernels device;
     bool compiled = false;                 // blocks are compiled: pointwise chains are one kernel, common casts are made once
     kernel::Library library = kernel::Library::cuda;   // host: kernels get the workspace that they need there
     int threads = 1;                       // of the compute stream, host library
 };
 
-/// at::cuda::getChosenWorkspaceSize: 32 MiB (:4096:8) from Hopper on, before it :4096:2:16:8.
-[[nodiscard]] std::int64_t gemm_workspace_bytes(std::string_view generation);
+/// Of the scenario's device and software; an unknown device counts as an H200 with FlashAttention.
+[[nodiscard]] DeviceKernels device_kernels(const Scenario& scenario);
 
 class Tape {
 public:
@@ -61,7 +73,10 @@ public:
     [[nodiscard]] Value make(std::string_view name, std::int64_t rows, std::int64_t columns, DType dtype);
     [[nodiscard]] Value make(std::string_view name, std::int64_t rows, std::int64_t columns, DType dtype, schedule::Role role);
     /// All of a storage as an operand: one column is a vector, which kernels take as one row.
-    [[nodiscard]] TensorId view(std::string_view name, StorageId storage, DType dtype, std::int64_t rows, std::int64_t columns);
+    [[nodiscard]] TensorId view(NameId name, StorageId storage, DType dtype, std::int64_t rows, std::int64_t columns);
+    [[nodiscard]] TensorId view(std::string_view name, StorageId storage, DType dtype, std::int64_t rows, std::int64_t columns) {
+        return view(program.intern(name), storage, dtype, rows, columns);
+    }
     /// Scratch of one kernel, from the default pool.
     [[nodiscard]] Buffer scratch(std::string_view name, std::int64_t bytes);
     [[nodiscard]] Value like(std::string_view name, const Value& other) { return make(name, other.rows, other.columns, other.dtype); }
@@ -88,10 +103,8 @@ public:
     [[nodiscard]] Value use(Parameter& parameter);
     /// Casts an argument of a lower-precision operation under autocast.
     [[nodiscard]] Value lower(const Value& value);
-    void end_autocast() {
-        casts_.clear();
-        last_lowered_ = {};
-    }
+    /// Drops the cached copies, the last first [clear_autocast_cache: in the order of a hash of addresses].
+    void end_autocast();
 
     /// cuBLAS workspaces: allocated after the output of the first GEMM of a host thread, kept for good.
     void gemm_workspace(bool bias_epilogue = false);
@@ -113,7 +126,7 @@ public:
 
 private:
     std::array<Buffer, 2> workspaces_, lt_workspaces_;   // forward thread, autograd thread
-    std::unordered_map<const Parameter*, Value> casts_;
+    std::vector<Parameter*> cast_;         // parameters with a cached copy
     TensorId last_source_;                 // compiled: what `lower` cast last, and its result
     Value last_lowered_;
 };

@@ -44,7 +44,6 @@ Values split_columns(Tape& tape, const Value& x, const std::vector<std::int64_t>
     auto node = tape.engine.node({x.node});
     if (node) {
         node->slots = {x.output};
-        node->outputs = static_cast<std::int64_t>(widths.size());
         node->apply = [&tape, rows = x.rows, columns = x.columns, dtype = x.dtype](Node&, Values& g) {
             Value joined = tape.make("split_gradient", rows, columns, dtype);
             tape.elementwise("cat", {tensor_of(g, 0), tensor_of(g, 1), tensor_of(g, 2)}, joined, 0);

@@ -40,7 +40,7 @@ Value TrainingStep::forward(int micro_batch, bool last) {
         } else if (scenario_.cluster.software.fused_cross_entropy && size_of(logits.dtype) == 2) {
             loss = fused_cross_entropy(tape_, logits, labels_, scenario_.model.real_vocabulary, false);
         } else {
-            logits = to(tape_, logits, DType::fp32);
+            if (!scenario_.cluster.software.loss_in_compute_dtype) logits = to(tape_, logits, DType::fp32);
             loss = cross_entropy(tape_, logits, labels_, scenario_.model.real_vocabulary);
         }
     }
@@ -61,7 +61,8 @@ Value TrainingStep::chunked() {
     const auto& t = scenario_.training;
     const Value hidden = model_.hidden(ids_, hooks_.blocks);
     if (t.fused_loss) return fused_loss(tape_, hidden, model_.head(), hooks_.after_forward);
-    return chunked_loss(tape_, hidden, model_.head(), labels_, scenario_.model.real_vocabulary, t.loss_chunks, hooks_.after_forward);
+    const ChunkedLoss options{scenario_.model.real_vocabulary, t.loss_chunks, !scenario_.cluster.software.loss_in_compute_dtype, model_.head_bias()};
+    return chunked_loss(tape_, hidden, model_.head(), labels_, options, hooks_.after_forward);
 }
 
 void TrainingStep::backward(const Value& loss) {

@@ -114,6 +114,8 @@ schedule::Schedule plan_zerosim(const Scenario& scenario) {
     schedule.layouts = flat_units(parameters, scenario, schedule.names);
 
     schedule::ProgramBuilder program(schedule);
+    constexpr std::size_t kOpsOfBlock = 150;   // a Llama block with recomputation: a guess, only for room
+    program.reserve(kOpsOfBlock * static_cast<std::size_t>(scenario.model.layers));
     Context context{scenario, parameters, schedule, program, AxisId{0}, {}, {}, {}, {}, {}, {}, {}};
     declare_streams(context);
     locate_parameters(context);

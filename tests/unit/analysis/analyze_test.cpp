@@ -20,6 +20,20 @@ TEST(Analyze, TimesAreTheSlowestRanksMedians) {
     EXPECT_DOUBLE_EQ(report.ranks[0].time.forward + report.ranks[0].time.backward + report.ranks[0].time.optimizer, 480e-9);
     EXPECT_DOUBLE_EQ(report.tokens_per_second_per_device, 48 / 520e-9);
     EXPECT_DOUBLE_EQ(report.model_flops_utilization, 48 / 520e-9 * 192 / 1e12);
+    EXPECT_EQ(report.utilization_of_16_bit_peak, 0) << "there is one peak";
+}
+
+TEST(Analyze, UtilizationOf8BitTrainingNamesBothPeaks) {
+    const auto example = hand_made::example();
+    Facts facts = hand_made::facts();
+    facts.peak_dtype = "fp8";
+    facts.peak_16_bit_flops = facts.peak_flops;
+    facts.peak_flops *= 2;
+    const RunReport report = analyze(example.schedule, hand_made::measured(example.ops), hand_made::cluster(), facts);
+    EXPECT_GT(report.model_flops_utilization, 0);
+    EXPECT_DOUBLE_EQ(report.utilization_of_16_bit_peak, 2 * report.model_flops_utilization);
+    EXPECT_DOUBLE_EQ(report.peak_flops, facts.peak_flops);
+    EXPECT_EQ(report.peak_dtype, "fp8");
 }
 
 TEST(Analyze, CollectivesByKindAxisAndPhase) {

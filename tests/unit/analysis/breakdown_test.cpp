@@ -54,6 +54,28 @@ TEST(Breakdown, ACollectiveNobodyWaitsForIsNotExposed) {
     EXPECT_EQ(b.idle.host, 10 + 5 + 10 + 5);
 }
 
+TEST(Breakdown, CopiesAreNamedByTheMemoriesTheyTouch) {
+    using namespace schedule;
+    Schedule schedule;
+    ProgramBuilder build(schedule);
+    const StreamId compute = build.stream("compute", StreamKind::compute);
+    const PoolId pool = build.pool("device", compute);
+    const auto in = [&](Space space, DType type) {
+        const StorageId storage = build.storage("x", 4, pool, Role::input);
+        build.at(storage).space = space;
+        return build.tensor("x", storage, type, 1, 1);
+    };
+    const TensorId fp32 = in(Space::device, DType::fp32), bf16 = in(Space::device, DType::bf16), host = in(Space::host, DType::fp32), pinned = in(Space::pinned, DType::fp32),
+                   drive = in(Space::nvme, DType::fp32);
+    build.begin_first();
+    build.begin_steady();
+    const std::vector<std::pair<OpId, std::size_t>> copies{{build.copy(compute, fp32, fp32), kCopyClass},     {build.copy(compute, fp32, bf16), kCastClass},
+                                                           {build.copy(compute, fp32, pinned), kTransferClass}, {build.copy(compute, host, pinned), kTransferClass},
+                                                           {build.copy(compute, pinned, drive), kDriveClass},  {build.copy(compute, drive, fp32), kDriveClass}};
+    const Program& program = schedule.programs[build.finish()];
+    for (const auto& [op, kind] : copies) EXPECT_EQ(work_class(program, program.op(op)), kind) << op.value;
+}
+
 TEST(Breakdown, WaitsThroughTheHostAndThroughCopiesOnOtherStreams) {
     using namespace schedule;
     Schedule schedule;

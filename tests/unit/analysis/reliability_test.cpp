@@ -61,6 +61,13 @@ TEST(Reliability, no_interval_keeps_more_than_the_optimal_one) {
     EXPECT_NEAR(optimal_interval(1e6, 1), std::sqrt(2e6), 2) << "Young's, where checkpoints are short";
 }
 
+TEST(Reliability, the_optimum_is_that_of_dalys_figures) {
+    // Daly 2006, captions of figures 3 to 5: M = 24 h, 6 h and 15 min, a dump of 5 min: 117, 57 and 9.1 min.
+    EXPECT_NEAR(optimal_interval(24 * 60, 5), 117, 0.5);
+    EXPECT_NEAR(optimal_interval(6 * 60, 5), 57, 0.5);
+    EXPECT_NEAR(optimal_interval(15, 5), 9.1, 0.05);
+}
+
 TEST(Reliability, a_job_stands_still_as_often_as_a_simulation_runs_out_of_nodes) {
     // Nodes fail while the job runs; repairs take exponential times; the job needs all but the spares.
     constexpr double mtbf = 10, repair = 25;

@@ -18,10 +18,25 @@ TEST(StepInterval, ClassesMoveByTheirMedianAndSpreadAsSquares) {
     residuals.host = {-0.2, 0.0, 0.4};
     const std::vector<StepPart> parts{{"compute", "gemm", 6}, {"copies", "PCIe copies", 2}, {"communication", "all-gather shard", 1},
                                       {"waiting", "all-reduce replicate", 0.5}, {"host", "issue", 1}};
-    const StepInterval interval = step_interval(schedule, cluster, parts, residuals);
-    EXPECT_DOUBLE_EQ(interval.coverage, 0.8);
-    EXPECT_NEAR(interval.low, 10.6 - std::sqrt(0.4 * 0.4 + 0.2 * 0.2 + 0.25 * 0.25 + 0.2 * 0.2), 1e-12);
-    EXPECT_NEAR(interval.high, 10.6 + std::sqrt(0.8 * 0.8 + 0.1 * 0.1 + 0.25 * 0.25 + 0.4 * 0.4), 1e-12);
+    const std::optional<StepInterval> interval = step_interval(schedule, cluster, parts, residuals);
+    ASSERT_TRUE(interval.has_value());
+    EXPECT_DOUBLE_EQ(interval->coverage, 0.8);
+    EXPECT_NEAR(interval->low, 10.6 - std::sqrt(0.4 * 0.4 + 0.2 * 0.2 + 0.25 * 0.25 + 0.2 * 0.2), 1e-12);
+    EXPECT_NEAR(interval->high, 10.6 + std::sqrt(0.8 * 0.8 + 0.1 * 0.1 + 0.25 * 0.25 + 0.4 * 0.4), 1e-12);
+}
+
+TEST(StepInterval, ThereIsNoneWhereTheStepIsMostlyWhatNobodyMeasured) {
+    const schedule::Schedule schedule;
+    const cluster::Residuals residuals;
+    const auto with = [&](const char* group, const char* name, double seconds) {
+        return step_interval(schedule, {}, std::vector<StepPart>{{"compute", "gemm", 10}, {group, name, seconds}}, residuals).has_value();
+    };
+    EXPECT_TRUE(with("compute", "NVMe transfers", 0.5));
+    EXPECT_FALSE(with("compute", "NVMe transfers", 1));
+    EXPECT_FALSE(with("copies", "NVMe copies", 1));
+    EXPECT_FALSE(with("host", "compute", 1)) << "the optimizer on the host";
+    EXPECT_TRUE(with("host", "issue", 1));
+    EXPECT_TRUE(with("copies", "PCIe copies", 1));
 }
 
 }  // namespace

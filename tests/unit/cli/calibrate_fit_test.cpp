@@ -112,5 +112,68 @@ TEST(CalibrateFit, percentiles_interpolate) {
     EXPECT_DOUBLE_EQ(percentile({}, 0.5), 0);
 }
 
+KernelSample sample_of(Resource resource, kernel::Kernel kernel, const kernel::Attributes& attributes, DType type, const cluster::DeviceSpec& truth) {
+    KernelSample sample;
+    sample.resource = resource;
+    sample.host = cost::host_work(kernel, attributes);
+    sample.type = type;
+    sample.work = sample.host->matrix_flops + sample.host->elements;
+    sample.seconds = sample.low_seconds = sample.high_seconds = cost::host_seconds(*sample.host, type, truth).value();
+    return sample;
+}
+
+TEST(CalibrateFit, finds_the_paces_that_made_the_times) {
+    cluster::DeviceSpec truth;
+    truth.fp32_flops = truth.bf16_flops = truth.fp16_flops = 100e9;
+    truth.host_kernels.pace(cluster::HostKernel::product, false) = truth.host_kernels.pace(cluster::HostKernel::product, true) = {0.1e-9, 0};
+    truth.host_kernels.pace(cluster::HostKernel::attention_forward, false) = {1e-9, 0};
+    truth.host_kernels.pace(cluster::HostKernel::layer_norm_forward, false) = {0.2e-9, 30e-9};
+    std::vector<KernelSample> samples;
+    for (const Resource resource : {Resource::gemm_fp32, Resource::gemm_bf16, Resource::gemm_fp16, Resource::vector, Resource::memory, Resource::attention})
+        samples.push_back({resource, "", 1e9, 0, 0.01, 0.01, 0.01});
+    for (const std::int64_t width : {64, 256}) {
+        kernel::Attributes a;
+        a.tokens = 512;
+        a.in = a.out = width;
+        samples.push_back(sample_of(Resource::pace, kernel::Kernel::linear_forward, a, DType::fp32, truth));
+        samples.push_back(sample_of(Resource::pace, kernel::Kernel::layer_norm_forward, a, DType::fp32, truth));
+        a.batch = 1;
+        a.sequence = 512;
+        a.heads = a.kv_heads = 4;
+        a.head_dim = static_cast<std::int32_t>(width / 4);
+        samples.push_back(sample_of(Resource::pace, kernel::Kernel::attention_forward, a, DType::fp32, truth));
+    }
+    cluster::Cluster fitted = host(2);
+    fit_kernels(fitted, samples, 2);
+    const cluster::HostKernels& found = fitted.device.host_kernels;
+    EXPECT_NEAR(fitted.device.fp32_flops, 100e9, 1e3);
+    EXPECT_NEAR(found.pace(cluster::HostKernel::product, false).element_seconds, 0.1e-9, 1e-15);
+    EXPECT_NEAR(found.pace(cluster::HostKernel::attention_forward, false).element_seconds, 1e-9, 1e-14);
+    EXPECT_NEAR(found.pace(cluster::HostKernel::layer_norm_forward, false).row_seconds, 30e-9, 1e-13);
+    EXPECT_FALSE(found.pace(cluster::HostKernel::gelu_forward, false).known()) << "was not measured";
+}
+
+TEST(CalibrateFit, tells_cold_buffers_and_sums_of_2_byte_floats_from_warm_ones_of_4) {
+    cluster::Cluster truth = host(2);
+    truth.intra_node = {1e-6, 10e9, 1.0};
+    truth.reduction_bytes_per_second = 100e9;
+    truth.transport.cold_latency_seconds = 2e-6;
+    truth.transport.cold_bytes_per_second = 6e9;
+    truth.transport.narrow_reduction_bytes_per_second = 20e9;
+    std::vector<CollectiveSample> samples = times_of(truth, 2);
+    for (const DType type : {DType::fp32, DType::bf16})
+        for (const std::int64_t bytes : {1 << 12, 1 << 16, 1 << 20}) {
+            CollectiveSample cold{CollectiveKind::reduce_scatter, type, bytes, 0,
+                                  cost::step_collective_seconds(CollectiveKind::reduce_scatter, bytes, 2, 1, truth, 2, type), 0, 0, 0};
+            cold.cold = true;
+            samples.push_back(cold);
+        }
+    cluster::Cluster fitted = host(2);
+    (void)fit_collectives(fitted, samples, 2, 1 << 25);
+    EXPECT_NEAR(fitted.transport.cold_latency_seconds, 2e-6, 1e-9);
+    EXPECT_NEAR(fitted.transport.cold_bytes_per_second, 6e9, 1e6);
+    EXPECT_NEAR(fitted.transport.narrow_reduction_bytes_per_second, 20e9, 1e7);
+}
+
 } // namespace
 } // namespace zerosim::cli

@@ -37,6 +37,20 @@ TEST(CollectiveTable, a_compared_row_has_the_prediction_and_its_error) {
     EXPECT_THAT(text, HasSubstr("110.00    +10.0\n"));
 }
 
+TEST(CollectiveTable, gpus_have_the_place_and_the_librarys_own_call_beside) {
+    CollectiveRow both = row(true, false);
+    both.in_place = both.sample;
+    both.in_place->seconds = 50e-6;
+    both.raw_seconds = 99e-6;
+    const std::string text = collective_table({both, row(true, false)}, 8, "GPUs");
+    EXPECT_THAT(text, HasSubstr("in place"));
+    EXPECT_THAT(text, HasSubstr("50.00   160.00   280.00       0       99.00     99.0\n")) << "in place: us, algbw, busbw, #wrong; then NCCL's own and its share";
+    EXPECT_THAT(text, HasSubstr("N/A")) << "a row without either";
+    EXPECT_THAT(collective_csv({both}, 8), HasSubstr("protocol,in_place_seconds,in_place_wrong,raw_seconds\n"));
+    const auto json = nlohmann::json::parse(collective_json({both}, 8, "GPUs"));
+    EXPECT_DOUBLE_EQ(json["collectives"][0]["raw_seconds"].get<double>(), 99e-6);
+}
+
 TEST(CollectiveTable, machine_formats_are_in_base_units) {
     const std::string csv = collective_csv({row(true, true), row(true, false)}, 8);
     EXPECT_THAT(csv, HasSubstr(",wrong,predicted_seconds,algorithm,protocol\n"));

@@ -12,7 +12,6 @@ using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 class DeepSpeedJson : public Folder {
 protected:
@@ -62,7 +61,7 @@ TEST_F(DeepSpeedJson, SetsWhatItNames) {
     EXPECT_DOUBLE_EQ(t.clip_gradients, 0.5);
     EXPECT_EQ(t.precision, strategy::Precision::bf16_mixed);
     EXPECT_THAT(value_of(r, "strategy.sub-group-size").origin, HasSubstr("ds.json: zero_optimization.sub_group_size"));
-    EXPECT_THAT(r.unused, IsEmpty());
+    EXPECT_THAT(r.unused, ElementsAre(HasSubstr("strategy.contiguous-gradients"))) << "stage 3 is planned with them";
 }
 
 TEST_F(DeepSpeedJson, DefaultsAreDeepSpeeds) {
@@ -117,6 +116,27 @@ TEST_F(DeepSpeedJson, WhatHasNoEffectIsListed) {
         "my_own_key": 1, "zero_optimization": {"stage": 2, "allgather_partitions": true}})");
     EXPECT_THAT(r.unused, ::testing::UnorderedElementsAre("steps_per_print", "scheduler", "my_own_key", "zero_optimization.allgather_partitions"));
     EXPECT_THAT(r.notes, Contains(HasSubstr("my_own_key has no effect here")));
+}
+
+TEST_F(DeepSpeedJson, WhatOtherStagesReadIsListed) {
+    const std::string text = R"({"bf16": {"enabled": true}, "zero_optimization": {"stage": 2, "stage3_max_live_parameters": 1e8, "reduce_bucket_size": 1e8,
+        "sub_group_size": 1e9, "round_robin_gradients": true}})";
+    EXPECT_THAT(simulate(text).unused, ::testing::UnorderedElementsAre(AllOf(HasSubstr("strategy.max-live-parameters"), HasSubstr("stage3_max_live_parameters"),
+                                                                             HasSubstr("zero-stage 2")),
+                                                                       HasSubstr("strategy.sub-group-size")));
+    const Resolved third = simulate(text, {"--strategy.zero-stage", "3"});   // the stage that is planned decides, not the file's
+    EXPECT_THAT(third.unused, ElementsAre(HasSubstr("strategy.round-robin-gradients")));
+    EXPECT_THAT(third.notes, Contains(HasSubstr("at strategy.zero-stage 3 has no effect here")));
+    const Resolved gathers = simulate(R"({"bf16": {"enabled": true}, "zero_optimization": {"stage": 2, "allgather_bucket_size": 2e8}})");
+    EXPECT_THAT(gathers.unused, ElementsAre(HasSubstr("strategy.allgather-bucket-size"))) << "groups are gathered in one call";
+}
+
+TEST_F(DeepSpeedJson, KeysThatStandTwiceAreRefusedWithTheirLine) {
+    const std::string text = "{\n  \"bf16\": {\"enabled\": true},\n  // a comment\n  \"zero_optimization\": {\"stage\": 2,\n    \"stage\": 3}\n}";
+    EXPECT_THAT(error(text), AllOf(HasSubstr("ds.json:5:"), HasSubstr("key 'stage' stands twice")));
+    EXPECT_THAT(error("{\n\"bf16\": {\"enabled\": true},\n]"), HasSubstr("ds.json:3: not a JSON file"));
+    EXPECT_EQ(simulate(R"({"bf16": {"enabled": true}, "fp16": {"enabled": false}})").scenario.training.precision, strategy::Precision::bf16_mixed)
+        << "one key in two objects is no repetition";
 }
 
 TEST_F(DeepSpeedJson, WrongNamesAndValuesAreErrors) {

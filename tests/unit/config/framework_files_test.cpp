@@ -117,6 +117,8 @@ TEST_F(FrameworkFiles, AccelerateContradictionsAndMistakesNameFileLineAndKey) {
     EXPECT_THAT(accelerate_error("distributed_type: FSDP\nfsdp_config:\n  fsdp_shardingstrategy: 1\n"), AllOf(HasSubstr(":3:"), HasSubstr("sharding_strategy")));
     EXPECT_THAT(accelerate_error("distributed_type: FSPD\n"), HasSubstr("FSDP"));
     EXPECT_THAT(accelerate_error("mixed_precision: [\n"), HasSubstr("not YAML"));
+    EXPECT_THAT(accelerate_error("num_processes: 4\nnum_processes: 8\n"), AllOf(HasSubstr("accelerate.yaml:2: num_processes"), HasSubstr("first in line 1")));
+    EXPECT_THAT(accelerate_error("distributed_type: FSDP\nfsdp_config:\n  fsdp_version: 1\n  version: 2\n"), HasSubstr("stands twice"));
     EXPECT_THAT(accelerate_error("distributed_type: FSDP\nfsdp_config:\n  fsdp_auto_wrap_policy: NO_WRAP\n"), HasSubstr("NO_WRAP"));
     EXPECT_THAT(accelerate_error("distributed_type: MEGATRON_LM\nmegatron_lm_config:\n  megatron_lm_tp_degree: 2\n"), HasSubstr("parallel.tensor"));
     EXPECT_THAT(accelerate_error("distributed_type: DEEPSPEED\ndeepspeed_config:\n  deepspeed_config_file: ds.json\n  zero_stage: 3\n"), HasSubstr("zero_stage"));

@@ -117,7 +117,7 @@ TEST(HuggingFace, UnknownTypesGetTheNearest) {
 }
 
 TEST(HuggingFace, DamagedFilesNameTheKey) {
-    EXPECT_THAT(error_of("{"), HasSubstr("config.json: not a JSON object"));
+    EXPECT_THAT(error_of("{"), HasSubstr("config.json:1: not a JSON file"));
     EXPECT_THAT(error_of("[]"), HasSubstr("not a JSON object"));
     EXPECT_THAT(error_of(R"({"model_type": "llama"})"), HasSubstr("'num_hidden_layers' is missing"));
     EXPECT_THAT(error_of(llama("llama", R"("head_dim": "big")")), HasSubstr("'head_dim' is \"big\""));

@@ -56,6 +56,38 @@ TEST(JobOptions, failed_links_have_nothing_left) {
     EXPECT_THROW((void)variation("variation.failed-links", "nic:1:0.5"), ConfigError);
 }
 
+cluster::Variation failed(const std::string& value, cluster::Cluster cluster) {
+    Values values;
+    values.set("variation.failed-links", value, "test");
+    return variation_of(values, cluster, 20);
+}
+
+TEST(JobOptions, a_brick_is_one_of_a_devices_nvlinks) {
+    cluster::Cluster cluster = cluster_of_nodes();
+    cluster.fabric.tuning = cluster::CollectiveTuning::nccl_hopper;
+    cluster.intra_node.bytes_per_second = 450e9;
+    const auto links = failed("brick:3,brick:4-5", cluster).links;
+    ASSERT_EQ(links.size(), 2u);
+    EXPECT_DOUBLE_EQ(links[0].fraction, 17.0 / 18);
+    EXPECT_EQ(links[1].last, 5);
+    for (const char* bad : {"brick", "brick:20", "brick:3:0.5", "brik:3"}) EXPECT_THROW((void)failed(bad, cluster), ConfigError) << bad;
+    cluster.fabric.tuning = cluster::CollectiveTuning::none;
+    EXPECT_THROW((void)failed("brick:3", cluster), ConfigError) << "how many it has is not known";
+    Values slow;
+    slow.set("variation.slow-links", "brick:3:0.5", "test");
+    EXPECT_THROW((void)variation_of(slow, cluster, 20), ConfigError);
+}
+
+TEST(JobOptions, pairs_have_links_of_their_own_only_without_a_switch) {
+    cluster::Cluster cluster = cluster_of_nodes();
+    EXPECT_THAT([&] { (void)failed("pair:0-3", cluster); }, testing::ThrowsMessage<ConfigError>(testing::HasSubstr("brick:RANK")));
+    cluster.fabric.wiring = cluster::Wiring::full_mesh;
+    const auto pairs = failed("pair:9-11", cluster).pairs;
+    ASSERT_EQ(pairs.size(), 1u);
+    EXPECT_EQ(pairs[0].second, 11);
+    for (const char* bad : {"pair:3", "pair:3-3", "pair:7-8", "pair:18-20", "pair:0-3:0.5"}) EXPECT_THROW((void)failed(bad, cluster), ConfigError) << bad;
+}
+
 TEST(JobOptions, devices_on_pcie_have_no_nvlink_to_lose) {
     cluster::Cluster cluster = cluster_of_nodes();
     cluster.fabric.wiring = cluster::Wiring::pcie;
@@ -64,6 +96,12 @@ TEST(JobOptions, devices_on_pcie_have_no_nvlink_to_lose) {
         values.set(key, value, "test");
         EXPECT_THROW((void)variation_of(values, cluster, 20), ConfigError) << key;
     }
+    cluster.fabric.wiring = cluster::Wiring::switched;
+    cluster.fabric.devices_apart = true;
+    Values forced;
+    forced.set("transport", "network", "test");
+    forced.set("variation.failed-links", "nvlink:2", "test");
+    EXPECT_THAT([&] { (void)variation_of(forced, cluster, 20); }, testing::ThrowsMessage<ConfigError>(testing::HasSubstr("with transport network no collective takes NVLink")));
     Values card;
     card.set("variation.slow-links", "nic:2:0.5", "test");
     EXPECT_EQ(variation_of(card, cluster, 20).links.size(), 1u);

@@ -37,7 +37,7 @@ TEST(ResidualFile, GenerationsWithoutMeasuredStepsAreLessSure) {
     EXPECT_NE(of("l40s-pcie")->within_node.high, known->within_node.high);   // PCIe, not NVLink
 }
 
-TEST(ResidualFile, CpusHaveNone) { EXPECT_FALSE(of("local")); }
+TEST(ResidualFile, CpusThatWereNotCalibratedHaveNone) { EXPECT_FALSE(of("local")); }
 
 TEST(ResidualFile, AMissingClassIsNamed) {
     const std::filesystem::path folder = std::filesystem::temp_directory_path() / "zerosim-residual-file-test";

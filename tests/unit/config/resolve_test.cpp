@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdlib>
+
 namespace zerosim::config {
 namespace {
 
@@ -135,6 +137,25 @@ TEST(Library, IsTheDevicesInARunAndTheClustersInASimulation) {
     EXPECT_EQ(resolve_words({"--device=cuda"}, {}, Command::run, machine).scenario.library, kernel::Library::cuda);
 }
 
+TEST(Device, ARunOnAGpuIsMeasuredAgainstThePresetOfSuchADevice) {
+    const char* const before = std::getenv("XDG_CONFIG_HOME");
+    const std::string home = before == nullptr ? "" : before;
+    ::setenv("XDG_CONFIG_HOME", "/nonexistent", 1);      // no local-gpu that somebody measured here
+    Machine machine;
+    machine.cuda = true;
+    machine.gpu_name = "NVIDIA H200";
+    EXPECT_EQ(resolve_words({"--device=cuda"}, {}, Command::run, machine).scenario.cluster.name, "h200-sxm");
+    EXPECT_EQ(resolve_words({}, {}, Command::run, machine).scenario.cluster.name, "h200-sxm") << "device auto takes the GPU";
+    EXPECT_EQ(resolve_words({"--device=cuda", "--cluster=h100-sxm"}, {}, Command::run, machine).scenario.cluster.name, "h100-sxm") << "as asked";
+    EXPECT_EQ(resolve_words({"--device=cpu"}, {}, Command::run, machine).scenario.cluster.name, "local");
+    EXPECT_EQ(resolve_words({"--ranks=2"}, {}, Command::run, machine).scenario.cluster.name, "local") << "ranks that are threads have no GPUs";
+    machine.gpu_name = "NVIDIA Unheard-Of";
+    const Resolved unknown = resolve_words({"--device=cuda"}, {}, Command::run, machine);
+    EXPECT_EQ(unknown.scenario.cluster.name, "local");
+    EXPECT_THAT(unknown.notes, ::testing::Contains(HasSubstr("NVIDIA Unheard-Of")));
+    before == nullptr ? ::unsetenv("XDG_CONFIG_HOME") : ::setenv("XDG_CONFIG_HOME", home.c_str(), 1);
+}
+
 TEST(Vocabulary, IsPaddedToTheMultipleAndTheRealOneIsKept) {
     const model::Model m = resolve_words({"--model=gpt2-124m", "--model.vocabulary-multiple=128"}).scenario.model;
     EXPECT_EQ(m.vocabulary, 50304);
@@ -161,6 +182,19 @@ TEST(Inject, IsTakenApart) {
 TEST(Models, NotesSayWhatIsNotApplied) {
     const auto r = resolve_words({"--model=llama3.1-8b", "--train.sequence-length=8192"}, {}, Command::simulate);
     EXPECT_THAT(r.notes, ::testing::ElementsAre(HasSubstr("rotary scaling 'llama3' is not applied")));
+}
+
+TEST(Resolve, SettingsWithoutWhatTheyConcernAreRefused) {
+    const auto error = [](std::vector<std::string> words) {
+        return config_error([&] { static_cast<void>(resolve_words(std::move(words), {}, Command::simulate)); });
+    };
+    using ::testing::HasSubstr;
+    EXPECT_THAT(error({"--strategy.system", "ddp", "--train.lora-targets", "q,v"}), HasSubstr("give train.lora-rank too"));
+    EXPECT_THAT(error({"--allocator.expandable-segments", "true"}), HasSubstr("concerns PyTorch's caching allocator"));
+    EXPECT_THAT(error({"--model", "sdxl-like", "--cluster", "h100-sxm", "--strategy.system", "ddp", "--train.sequence-length", "77"}),
+                HasSubstr("its rules count samples"));
+    EXPECT_TRUE(resolve_words({"--strategy.system", "ddp", "--cluster", "h100-sxm", "--allocator.expandable-segments", "true"}, {}, Command::simulate)
+                    .scenario.allocator.expandable_segments);
 }
 
 } // namespace

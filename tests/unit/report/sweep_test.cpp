@@ -66,6 +66,19 @@ TEST(Sweep, TableHasARowAPointAndSaysWhatIsRefused) {
     for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 120u) << line;
 }
 
+TEST(Sweep, WhereRanksStayThereIsNoScalingAndThroughputIsPlotted) {
+    analysis::SweepReport report = sweep();
+    report.axes = {{"strategy.zero-stage", {"0", "1", "2", "3"}}};
+    report.points[3].time.step = 200;
+    const std::string text = render_sweep_table(report);
+    EXPECT_THAT(text, Not(HasSubstr("scaling")));
+    EXPECT_THAT(text, HasSubstr("tokens/s, all devices\n"));
+    EXPECT_THAT(text, HasSubstr("200.000")) << "steps of minutes are in seconds";
+    EXPECT_THAT(render_sweep_svg(report), Not(HasSubstr("scaling")));
+    report.scaling = "strong";
+    EXPECT_THAT(render_sweep_table(report), HasSubstr("strong scaling: the global batch stays"));
+}
+
 TEST(Sweep, JsonIsOneObjectWithNumbers) {
     const auto root = nlohmann::json::parse(render_sweep_json(sweep()));
     EXPECT_EQ(root.at("over").at(0).at("values").at(3), 512);

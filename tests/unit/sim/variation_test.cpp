@@ -103,6 +103,10 @@ TEST(Variation, failed_cards_leave_their_traffic_to_the_others_of_the_node) {
     for (std::int64_t rank = 0; rank < 8; ++rank) EXPECT_EQ(shares[static_cast<std::size_t>(rank)].network, rank < 4 ? 1.0 : 0.75);
     cluster.variation.links = {{LinkTier::network, 4, 7, 0}};
     EXPECT_THROW((void)sim::link_shares(cluster, 8), ConfigError);
+    cluster.variation.links = {{LinkTier::network, 0, 3, 0}};
+    EXPECT_EQ(sim::link_shares(cluster, 4)[0].network, 0) << "one node asks nothing of its cards";
+    cluster.fabric.devices_apart = true;
+    EXPECT_THROW((void)sim::link_shares(cluster, 4), ConfigError) << "but where its devices are forced over the network";
 }
 
 TEST(Variation, without_nvlink_a_device_goes_over_pcie) {
@@ -113,6 +117,20 @@ TEST(Variation, without_nvlink_a_device_goes_over_pcie) {
     EXPECT_DOUBLE_EQ(sim::link_shares(cluster, 4)[1].nvlink, 0.1);
     EXPECT_EQ(sim::link_shares(cluster, 4)[0].nvlink, 1);
     EXPECT_EQ(end_of_step(sim::simulate(work_and_gather(4, 4), cluster, 1), 0), 100 + 300 + 10);
+}
+
+TEST(Variation, a_failed_link_of_a_pair_is_missed_by_the_groups_with_both) {
+    cluster::Cluster cluster = unit_cluster();
+    cluster.devices_per_node = 8;
+    cluster.fabric.wiring = cluster::Wiring::full_mesh;
+    cluster.variation.every_rank = true;
+    const auto end = [&](std::int64_t rank) { return end_of_step(sim::simulate(work_and_gather(8, 4), cluster, 1), rank); };
+    const std::int64_t whole = end(0);
+    cluster.variation.pairs = {{4, 6}};
+    EXPECT_EQ(end(0), whole);
+    EXPECT_EQ(end(4), 100 + (whole - 100 - 10) * 3 / 2 + 10) << "2 of 3 links are left";
+    cluster.variation.pairs = {{3, 6}};
+    EXPECT_EQ(end(4), whole) << "no group has both";
 }
 
 TEST(Variation, jitter_is_a_function_of_the_seed_and_makes_ranks_wait) {

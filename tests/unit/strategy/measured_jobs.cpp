@@ -89,7 +89,7 @@ std::vector<MeasuredJob> measured_jobs() {
         job.scenario.training = training_of(row);
         job.scenario.ranks = row.at("ws");
         job.scenario.library = kernel::Library::cuda;
-        job.scenario.library = kernel::Library::cuda;
+        job.scenario.cluster.device.generation = "hopper";   // an H200
         job.parameters = row.at("n_params");
         job.after_init = row.at("init_alloc");
         job.forward = row.at("peak_fwd");

@@ -36,7 +36,7 @@ TEST(PytorchMemory, MeasuredJobsAreMet) {
     const auto jobs = measured_jobs();
     ASSERT_EQ(jobs.size(), 104u);
     Errors forward{"forward", {}}, backward{"backward", {}}, optimizer{"optimizer", {}}, after_step{"after step", {}}, peak{"peak", {}}, reserved{"reserved", {}};
-    int exact_peaks = 0;
+    int exact_peaks = 0, exact_reserved = 0;
     for (const MeasuredJob& job : jobs) {
         const schedule::Schedule schedule = strategy::plan(job.scenario);
         const sim::MemoryReplay replay = sim::replay_memory(schedule.program_of(0));
@@ -50,14 +50,16 @@ TEST(PytorchMemory, MeasuredJobsAreMet) {
         peak.add(highest, job.peak);
         reserved.add(replay.peak_reserved, job.reserved);
         exact_peaks += highest == job.peak ? 1 : 0;
+        exact_reserved += replay.peak_reserved == job.reserved ? 1 : 0;
     }
-    EXPECT_GE(exact_peaks, 85);
-    peak.expect(0, 0.01, 0.1);
-    forward.expect(0, 0.01, 0.1);
-    backward.expect(0, 0.01, 0.1);
-    optimizer.expect(0, 0.05, 0.3);
-    after_step.expect(0, 0.05, 0.4);
-    reserved.expect(0, 0.03, 9.0);
+    EXPECT_GE(exact_peaks, 103);
+    EXPECT_GE(exact_reserved, 101);
+    peak.expect(0, 0, 0.05);
+    forward.expect(0, 0, 0.05);
+    backward.expect(0, 0, 0.05);
+    optimizer.expect(0, 0, 0.3);
+    after_step.expect(0, 0, 0.4);
+    reserved.expect(0, 0, 9.0);
 }
 
 }  // namespace

@@ -258,6 +258,40 @@ TEST(Techniques, SchedulesBreakNoRule) {
     }
 }
 
+/// bitsandbytes' quant_storage: the packed bits are sharded, their statistics are on every rank; a gather brings all bits of a block.
+TEST(Techniques, Fsdp2ShardsPackedBits) {
+    const std::int64_t h = 512, f = 2048, block = 4 * h * h + 3 * h * f, n = 4 * block, ranks = 4, matrices = 4 * 7;
+    const auto scenario = [](WeightFormat format) {
+        return with(job(System::fsdp2, 3), [&](Scenario& x) {
+            x.training.lora_rank = 8;
+            x.training.frozen_weights = format;
+        });
+    };
+    const auto full = profile(scenario(WeightFormat::full)), nf4 = profile(scenario(WeightFormat::nf4));
+    EXPECT_EQ(bytes(full, Role::parameter_shard) - bytes(nf4, Role::parameter_shard), (2 * n - n / 2) / ranks);
+    EXPECT_EQ(bytes(nf4, Role::parameter) - bytes(full, Role::parameter), 4 * n / 64 + 64 * matrices);
+    EXPECT_EQ(ops_named(scenario(WeightFormat::nf4), "dequantize", schedule::Phase::forward), matrices);
+    const auto violations = schedule::validate(plan(scenario(WeightFormat::nf4_double)));
+    EXPECT_TRUE(violations.empty()) << violations.front().what;
+    const auto alone = schedule::validate(plan(with(scenario(WeightFormat::nf4), [](Scenario& x) { x.ranks = 1; })));
+    EXPECT_TRUE(alone.empty()) << alone.front().what;
+}
+
+/// bitsandbytes 0.41 (software litgpt-2023) keeps the input of every quantized layer; q, k and v share one.
+TEST(Techniques, EarlyBitsandbytesKeepsInputs) {
+    const auto scenario = [](const char* software) {
+        return with(adapted(), [&](Scenario& x) {
+            x.training.frozen_weights = WeightFormat::nf4;
+            x.training.lora_targets = {"q", "k", "v", "o", "gate", "up", "down"};
+            x.cluster.software = cluster::software(software);
+        });
+    };
+    // With adapters everywhere A's inputs are kept anyway: what is left is the head's, whose logits it no longer widens.
+    const std::int64_t tokens = 4 * 512, vocabulary = 32000, h = 512;
+    EXPECT_EQ(held_after_forward(scenario("torch-2.6")) - held_after_forward(scenario("litgpt-2023")),
+              2 * tokens * vocabulary + (2 * vocabulary * h - vocabulary * h / 2 - 4 * vocabulary * h / 64 - 64) - 2 * tokens * h);
+}
+
 TEST(Techniques, WhatASystemCannotDoIsRefused) {
     const auto refused = [](const Scenario& s) { EXPECT_THROW(static_cast<void>(plan(s)), ConfigError); };
     refused(with(job(), [](Scenario& x) { x.training.frozen_weights = WeightFormat::nf4; }));                       // without adapters nothing is frozen
@@ -268,8 +302,20 @@ TEST(Techniques, WhatASystemCannotDoIsRefused) {
     refused(with(job(), [](Scenario& x) { x.strategy.wrap = x.training.optimizer_in_backward = true; }));
     refused(with(job(), [](Scenario& x) { x.training.loss_chunks = 2; x.training.fused_loss = true; }));
     refused(with(job(), [](Scenario& x) { x.strategy.optimizer_at = x.strategy.parameters_at = Placement::nvme; }));
-    refused(with(job(System::fsdp2, 3), [](Scenario& x) { x.training.lora_rank = 8; x.training.frozen_weights = WeightFormat::nf4; }));
+    refused(with(job(System::fsdp2, 3), [](Scenario& x) { x.training.lora_rank = 8; x.training.frozen_weights = WeightFormat::int4; }));
     refused(with(job(System::zerosim, 3), [](Scenario& x) { x.training.fused_loss = true; }));
+}
+
+TEST(Techniques, ModelFlopsOfFrozenParametersHaveNoGradientOfTheirOwn) {
+    Scenario s = job();
+    const double full = model_flops_per_token(s.model, s.training);
+    EXPECT_DOUBLE_EQ(full, model::flops_per_token(s.model, 512));
+    s.training.lora_rank = 8;
+    const double blocks = 4.0 * (4.0 * 512 * 512 + 3.0 * 512 * 2048), head = 32000.0 * 512, adapters = 4.0 * 8 * 4 * (512 + 512);
+    const double attention = full - 6 * (blocks + head);
+    EXPECT_DOUBLE_EQ(model_flops_per_token(s.model, s.training), 4 * (blocks + head) + 6 * adapters + attention);
+    s.training.lora_embeddings = true; // the head is trained
+    EXPECT_DOUBLE_EQ(model_flops_per_token(s.model, s.training), 4 * blocks + 6 * head + 6 * adapters + attention);
 }
 
 }  // namespace

@@ -1,0 +1,20 @@
+# One tool of compute-sanitizer on one test program: cmake -DTOOL=memcheck -DSANITIZER=... -DPROGRAM=... -DFILTER=... -P sanitizer.cmake
+# A program that skips all its tests (no GPU) says so, and so does this. Ends with an error if the tool finds one.
+execute_process(COMMAND ${PROGRAM} --gtest_filter=${FILTER} --gtest_brief=1 OUTPUT_VARIABLE first RESULT_VARIABLE code TIMEOUT 600)
+if(first MATCHES "no GPU" OR NOT EXISTS /dev/nvidia0)
+  message("SKIPPED: no GPU")
+  return()
+endif()
+if(NOT code EQUAL 0)
+  message(FATAL_ERROR "the tests fail without a tool: ${first}")
+endif()
+if(TOOL STREQUAL "memcheck")
+  set(options --leak-check full)
+elseif(TOOL STREQUAL "racecheck")
+  set(options --racecheck-report all)
+endif()
+execute_process(COMMAND ${SANITIZER} --tool ${TOOL} ${options} --error-exitcode 9 --print-limit 20 ${PROGRAM} --gtest_filter=${FILTER} --gtest_brief=1
+  RESULT_VARIABLE code)
+if(NOT code EQUAL 0)
+  message(FATAL_ERROR "compute-sanitizer --tool ${TOOL} ended with ${code}")
+endif()

@@ -1,0 +1,81 @@
+// Which attention kernel PyTorch's SDPA takes on a preset's devices, by the room of its backward.
+#include "config/cluster_file.hpp"
+#include "strategy/plan.hpp"
+#include "strategy/torch/tape.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+namespace zerosim::strategy {
+namespace {
+
+Scenario job(const std::string& cluster) {
+    Scenario s;
+    s.cluster = config::load_cluster(cluster, config::SearchPaths{{ZEROSIM_SOURCE_DIR "/configs"}});
+    s.cluster.software = cluster::software("torch-2.11");
+    s.library = kernel::Library::cuda;
+    s.model.name = "small";
+    s.model.family = model::Family::llama;
+    s.model.layers = 1;
+    s.model.hidden = 256;
+    s.model.heads = s.model.kv_heads = 4;
+    s.model.head_dim = 64;
+    s.model.feed_forward = 512;
+    s.model.vocabulary = s.model.real_vocabulary = 1024;
+    s.model.positions = 128;
+    s.strategy.system = System::ddp;
+    s.strategy.zero_stage = 0;
+    s.training.sequence_length = 128;
+    s.training.precision = Precision::bf16;
+    s.ranks = 1;
+    return s;
+}
+
+bool holds(const Scenario& scenario, std::string_view name) {
+    const schedule::Schedule planned = plan(scenario);
+    return std::ranges::any_of(planned.program_of(0).storages, [&](const schedule::Storage& s) { return planned.names[s.name] == name; });
+}
+
+/// check_prefer_cudnn_attention: compute capability 9.x and 10.x.
+TEST(AttentionChoice, CudnnComesFirstOnHopperAndBlackwellOnly) {
+    for (const char* cluster : {"h100-sxm", "gh200", "b200", "gb300-nvl72"}) EXPECT_TRUE(holds(job(cluster), "cudnn_workspace")) << cluster;
+    for (const char* cluster : {"mi300x", "v100-sxm-32gb"}) EXPECT_FALSE(holds(job(cluster), "cudnn_workspace")) << cluster;
+    for (const char* cluster : {"a100-sxm-80gb", "a10-pcie", "l4-pcie", "rtx5090-pcie", "rtx-pro-6000-pcie"}) {
+        EXPECT_FALSE(holds(job(cluster), "cudnn_workspace")) << cluster;
+        EXPECT_TRUE(holds(job(cluster), "softmax_d")) << cluster << " has flash attention";
+    }
+}
+
+TEST(AttentionChoice, CudnnTakesNeitherFp32NorWideOrUnalignedHeadsNorASingleKeyNorOlderStacks) {
+    const auto with = [](auto change) {
+        Scenario s = job("h100-sxm");
+        change(s);
+        return holds(s, "cudnn_workspace");
+    };
+    EXPECT_TRUE(with([](Scenario& s) { s.training.precision = Precision::fp16_mixed; }));
+    EXPECT_TRUE(with([](Scenario& s) { s.model.head_dim = 128; }));
+    EXPECT_FALSE(with([](Scenario& s) { s.training.precision = Precision::fp32; }));
+    EXPECT_FALSE(with([](Scenario& s) { s.model.head_dim = 256; }));
+    EXPECT_FALSE(with([](Scenario& s) { s.model.head_dim = 60; }));
+    EXPECT_FALSE(with([](Scenario& s) { s.training.sequence_length = 1; }));
+    EXPECT_FALSE(with([](Scenario& s) { s.cluster.software = cluster::software("torch-2.6"); }));
+}
+
+/// CUDA programming guide, compute capabilities: 2,048 resident threads on 7.0, 8.0, 9.0 and 10.0, 1,536 on 8.6, 8.9 and 12.0.
+TEST(AttentionChoice, ResidentThreadsFollowTheComputeCapability) {
+    const auto threads = [](const char* cluster) { return torch::device_kernels(job(cluster)).threads_per_multiprocessor; };
+    for (const char* cluster : {"a100-sxm-80gb", "h100-sxm", "b200"}) EXPECT_EQ(threads(cluster), 2048) << cluster;
+    for (const char* cluster : {"a10-pcie", "a40-pcie", "rtx3090-pcie", "l4-pcie", "rtx5090-pcie"}) EXPECT_EQ(threads(cluster), 1536) << cluster;
+}
+
+/// parseChosenWorkspaceSize: 32 MiB on 9.x, 10.x and 12.x, else 2 x 4 MiB + 8 x 16 KiB.
+TEST(AttentionChoice, GemmWorkspaceFollowsTheComputeCapability) {
+    const auto workspace = [](const char* cluster) { return torch::device_kernels(job(cluster)).gemm_workspace; };
+    for (const char* cluster : {"h100-sxm", "b200", "rtx5090-pcie"}) EXPECT_EQ(workspace(cluster), 32 << 20) << cluster;
+    for (const char* cluster : {"a100-sxm-80gb", "a10-pcie", "l4-pcie"}) EXPECT_EQ(workspace(cluster), 8320 << 10) << cluster;
+}
+
+}  // namespace
+}  // namespace zerosim::strategy
