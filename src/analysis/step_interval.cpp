@@ -50,7 +50,8 @@ std::optional<StepInterval> step_interval(const schedule::Schedule& schedule, co
         below += std::pow(seconds[i] * (residual.median - residual.low), 2);
         above += std::pow(seconds[i] * (residual.high - residual.median), 2);
     }
-    return StepInterval{std::max(0.0, middle - std::sqrt(below)), middle + std::sqrt(above), residuals.coverage};
+    // Where the class's median is beside 1, the bounds may lie on one side of the prediction: they are widened to hold it.
+    return StepInterval{std::clamp(middle - std::sqrt(below), 0.0, all), std::max(all, middle + std::sqrt(above)), residuals.coverage};
 }
 
 }  // namespace zerosim::analysis

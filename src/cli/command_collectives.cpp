@@ -48,6 +48,9 @@ DType type_of(const config::Values& values) {
 /// `sizes`, or the powers of step-factor from minimum-bytes to maximum-bytes.
 std::vector<std::int64_t> sizes_of(const config::Values& values) {
     std::vector<std::int64_t> sizes;
+    if (values.given("sizes"))
+        for (const char* other : {"minimum-bytes", "maximum-bytes", "step-factor"})
+            if (values.given(other)) values.refuse(other, "and --sizes exclude each other: a list, or a range");
     std::string_view rest = values.text("sizes");
     while (!rest.empty()) {
         const std::size_t comma = std::min(rest.find(','), rest.size());

@@ -122,22 +122,29 @@ bool apply_text_key(Cluster& result, const IniFile& file, const IniEntry& entry)
             throw ConfigError(fmt::format("{}: {} = '{}'; use {} or {}", file.place(entry), entry.key, entry.value, no, yes));
         return entry.value == yes;
     };
+    const auto placed = [&](auto&& read) {
+        try {
+            return read(entry.value);
+        } catch (const ConfigError& error) {
+            throw ConfigError(fmt::format("{}: {}", file.place(entry), error.what()));
+        }
+    };
     if (entry.key == "device.name")
         result.device.name = entry.value;
     else if (entry.key == "device.generation")
-        cluster::set_generation(result.device, entry.value);
+        placed([&](std::string_view name) { cluster::set_generation(result.device, name); });
     else if (entry.key == "calibration.software")
-        result.published_software = cluster::software(entry.value).name;
+        result.published_software = placed([](std::string_view name) { return cluster::software(name).name; });
     else if (entry.key == "cluster.base")
         return true; // load_file
     else if (entry.key == "node.wiring")
-        result.fabric.wiring = cluster::wiring(entry.value);
+        result.fabric.wiring = placed([](std::string_view name) { return cluster::wiring(name); });
     else if (entry.key == "collective.tuning")
-        result.fabric.tuning = cluster::collective_tuning(entry.value);
+        result.fabric.tuning = placed([](std::string_view name) { return cluster::collective_tuning(name); });
     else if (entry.key == "network.wiring")
-        result.fabric.network = cluster::network_wiring(entry.value);
+        result.fabric.network = placed([](std::string_view name) { return cluster::network_wiring(name); });
     else if (entry.key == "collective.algorithm")
-        result.transport.algorithm = cluster::host_algorithm(entry.value);
+        result.transport.algorithm = placed([](std::string_view name) { return cluster::host_algorithm(name); });
     else if (entry.key == "network.ll128")
         result.fabric.network_ll128 = one_of("true", "false");
     else if (entry.key == "device.kind")

@@ -46,11 +46,11 @@ std::string communication_section(const analysis::RunReport& report, Style style
     table.add({"total without scalars", "", "", "", mib(report.message_bytes), mib(report.sent_bytes), "", "", ""});
     if (report.formula)
         table.add({"paper: " + report.formula->sent_text, "", "", "", "", mib(report.formula->sent_bytes), "", "", ""});
-    std::string text = heading("COMMUNICATION of rank 0 in one step", style) + "\n" + table.render(style) + transport_line(report);
+    std::string text = heading("COMMUNICATION of rank 0 in one step", style) + "\n" + table.render(style);
     if (report.formula)
         text += faint(fmt::format("  paper: elements a ring sends times their size, without padding; m = (N-1)/N, G = {} micro-batch(es)",
                                   report.formula->micro_batches), style) + "\n";
-    return text;
+    return text + transport_line(report);
 }
 
 std::string gap_section(const analysis::RunReport& report, Style style) {

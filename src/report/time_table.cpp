@@ -11,22 +11,43 @@ namespace {
 
 constexpr double kSmallShare = 0.0005;   // of the step: smaller parts share a row
 
-/// What a faster part would shorten most: the step's largest share on the compute stream.
+/// Seconds of the step by what they were spent on.
+struct Shares {
+    double compute = 0, communication = 0, transfer = 0, host = 0;
+};
+
+/// Waiting for peers is communication: a collective lacks a member.
+Shares shares_of(const auto& parts) {
+    Shares shares;
+    for (const auto& part : parts) {
+        if (part.group == "copies" || (part.group == "compute" && part.name.ends_with("transfers"))) shares.transfer += part.seconds;
+        else if (part.group == "compute") shares.compute += part.seconds;
+        else if (part.group == "communication" || part.group == "waiting") shares.communication += part.seconds;
+        else shares.host += part.seconds;
+    }
+    return shares;
+}
+
+/// "communication-bound (97 % of the path below): ", by what a faster part would shorten most. Hidden communication may be what the step waits for,
+/// so the compute stream's own shares do not tell.
+std::string bound_of(const analysis::RunReport& report, const Shares& stream) {
+    const bool path = report.critical_path && report.critical_path->step > 0;
+    const Shares shares = path ? shares_of(report.critical_path->parts) : stream;
+    const std::array<std::pair<double, std::string_view>, 4> named{
+        {{shares.compute, "compute"}, {shares.communication, "communication"}, {shares.host, "host"}, {shares.transfer, "transfer"}}};
+    const auto& [seconds, name] = *std::ranges::max_element(named, {}, [](const auto& share) { return share.first; });
+    return path ? fmt::format("{}-bound ({:.0f} % of the path below): ", name, 100 * seconds / report.critical_path->step) : fmt::format("{}-bound: ", name);
+}
+
 std::string verdict(const analysis::RunReport& report) {
     const double step = report.time.step;
     if (step <= 0) return {};
-    double compute = report.time.compute, exposed = report.time.exposed_communication, moving = 0;
-    if (!report.step_parts.empty()) compute = exposed = 0;   // of the same step as the rows above
-    for (const analysis::StepPart& part : report.step_parts) {
-        if (part.group == "compute") (part.name.ends_with("transfers") ? moving : compute) += part.seconds;
-        if (part.group == "communication" || part.group == "waiting") exposed += part.seconds;
-    }
-    const double idle = std::max(0.0, step - compute - exposed - moving);
-    std::string_view bound = exposed > std::max(compute, idle) ? "communication-bound" : idle > compute ? "host-bound" : "compute-bound";
-    if (moving > std::max({compute, exposed, idle})) bound = "transfer-bound";
-    const std::string transfers = moving > kSmallShare * step ? fmt::format(", transfers of the host and its drives {:.1f} %", 100 * moving / step) : "";
-    return fmt::format("  {}: kernels fill {:.1f} % of the step{}, exposed communication {:.1f} %, host and other waits {:.1f} %\n", bound, 100 * compute / step,
-                       transfers, 100 * exposed / step, 100 * idle / step);
+    Shares stream = {report.time.compute, report.time.exposed_communication, 0, 0};
+    if (!report.step_parts.empty()) stream = shares_of(report.step_parts);   // of the same step as the rows above
+    stream.host = std::max(0.0, step - stream.compute - stream.communication - stream.transfer);
+    const std::string transfers = stream.transfer > kSmallShare * step ? fmt::format(", transfers {:.1f} %", 100 * stream.transfer / step) : "";
+    return fmt::format("  {}kernels fill {:.1f} % of the step{}, exposed communication {:.1f} %, host {:.1f} %\n", bound_of(report, stream),
+                       100 * stream.compute / step, transfers, 100 * stream.communication / step, 100 * stream.host / step);
 }
 
 const analysis::RooflineRow* roof_of(const analysis::RunReport& report, const analysis::StepPart& part) {

@@ -25,6 +25,19 @@ TEST(StepInterval, ClassesMoveByTheirMedianAndSpreadAsSquares) {
     EXPECT_NEAR(interval->high, 10.6 + std::sqrt(0.8 * 0.8 + 0.1 * 0.1 + 0.25 * 0.25 + 0.4 * 0.4), 1e-12);
 }
 
+TEST(StepInterval, HoldsThePredictionWhereTheMedianIsBesideIt) {
+    cluster::Residuals residuals;
+    residuals.compute = {0.06, 0.12, 0.18};
+    const std::vector<StepPart> parts{{"compute", "gemm", 10}};
+    const auto slow = step_interval({}, {}, parts, residuals);
+    EXPECT_DOUBLE_EQ(slow->low, 10);
+    EXPECT_DOUBLE_EQ(slow->high, 11.8);
+    residuals.compute = {-0.18, -0.12, -0.06};
+    const auto fast = step_interval({}, {}, parts, residuals);
+    EXPECT_DOUBLE_EQ(fast->low, 8.2);
+    EXPECT_DOUBLE_EQ(fast->high, 10);
+}
+
 TEST(StepInterval, ThereIsNoneWhereTheStepIsMostlyWhatNobodyMeasured) {
     const schedule::Schedule schedule;
     const cluster::Residuals residuals;

@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 namespace zerosim::config {
@@ -48,6 +49,16 @@ const std::string kSmallest =
     "[device]\nmemory-gib = 10\nmemory-gigabytes-per-second = 1000\nfp32-teraflops = 10\nbf16-teraflops = 20\nfp16-teraflops = "
     "30\n"
     "[node]\ndevices = 4\nlink-gigabytes-per-second = 100\n";
+
+TEST_F(ClusterFile, AnUnknownNameIsRefusedWithItsLineAndTheNearestOne) {
+    for (const auto& [line, nearest] : std::map<std::string, std::string>{{"[device]\ngeneration = hoper", "hopper"},
+                                                                          {"[node]\nwiring = swich", "switch"},
+                                                                          {"[calibration]\nsoftware = torch-2.1", "torch-2.11"}}) {
+        const std::string text = refusal(kSmallest + line + "\n");
+        EXPECT_THAT(text, HasSubstr("mine.cfg:11: ")) << line;
+        EXPECT_THAT(text, HasSubstr(nearest)) << line;
+    }
+}
 
 TEST_F(ClusterFile, every_shipped_cluster_reads) {
     const std::vector<std::string> names = cluster_names(shipped());

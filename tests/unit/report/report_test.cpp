@@ -145,6 +145,15 @@ TEST(Table, IsAsInTheGoldenFile) {
     EXPECT_EQ(text, golden.str()) << "ZEROSIM_UPDATE_GOLDEN=1 writes " << path;
 }
 
+TEST(Table, WhatBindsIsReadOffTheCriticalPath) {
+    auto report = full_report();
+    report.critical_path->step = 10;
+    report.critical_path->parts = {{"communication", "all-gather world", "forward", 9, 3, "gather", 3, ""}, {"compute", "gemm", "forward", 1, 3, "F1", 1, ""}};
+    EXPECT_THAT(render_table(report), HasSubstr("communication-bound (90 % of the path below): kernels fill 74.0 %")) << "though kernels hide most of it";
+    report.critical_path.reset();
+    EXPECT_THAT(render_table(report), HasSubstr("compute-bound: kernels fill 74.0 %"));
+}
+
 TEST(Table, IsNarrowAndPlain) {
     auto report = full_report();
     for (int i = 0; i < 40; ++i) report.ranks.push_back(report.ranks[0]);
