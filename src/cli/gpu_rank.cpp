@@ -28,16 +28,6 @@ std::int64_t ask_driver(const Ask& ask) {
     }
 }
 
-device::GpuOptions gpu_options(const schedule::Schedule& schedule, const schedule::Program& program, const std::optional<schedule::ArenaPlan>& arena, int ordinal) {
-    device::GpuOptions options;
-    options.ordinal = ordinal;
-    for (const schedule::Stream& stream : program.streams) options.streams.push_back({stream.kind == schedule::StreamKind::communication});
-    for (const schedule::Pool& pool : program.pools) options.pools.push_back({std::string(schedule.names[pool.name]), pool.owner});
-    if (arena) options.arena_bytes = arena->pool_bytes;
-    options.used_before = ask_driver([ordinal](const device::Nvml& nvml) { return nvml.used_bytes(device::pci_of(ordinal)); });
-    return options;
-}
-
 /// register-buffers: arenas of memory that NCCL can use without copies, registered on every communicator. All ranks run one program, so every
 /// buffer lies at the same offset of its arena, as NCCL asks ("User Buffer Registration").
 class RegisteredArenas {
@@ -98,7 +88,9 @@ exec::RankResult run_on_gpu(RunInput& input, const GpuPlace& place, comm::Commun
     const int ordinal = choose_gpu(place, device::count_gpus(), share);
     if (share) pretend_separate_hosts(place);
     if (input.host.planned_arena) input.options.arena = schedule::plan_arena(program);
-    device::GpuOptions options = gpu_options(schedule, program, input.options.arena, ordinal);
+    device::GpuOptions options = exec::gpu_options(schedule, program, input.options.arena);
+    options.ordinal = ordinal;
+    options.used_before = ask_driver([ordinal](const device::Nvml& nvml) { return nvml.used_bytes(device::pci_of(ordinal)); });
     options.shared = share && place.local_ranks > device::count_gpus();
     const bool communicates = !exec::communicators_needed(program).empty();
     std::optional<GpuTransport> transport;               // its switches are set before NCCL is loaded

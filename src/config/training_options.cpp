@@ -115,7 +115,8 @@ void check_framework_options(const Values& values, System system) {
         if (!allowed && values.text(key) != default_value)
             values.refuse(key, fmt::format("is not implemented yet for strategy.system {}", values.text("strategy.system")));
     };
-    only(ddp, "strategy.gradient-as-bucket-view", "false");
+    if (!ddp && values.boolean("strategy.gradient-as-bucket-view"))
+        values.refuse("strategy.gradient-as-bucket-view", fmt::format("is an option of DistributedDataParallel (strategy.system ddp), not of {}", values.text("strategy.system")));
     const bool framework = system != System::zerosim;   // which of them: strategy/check_techniques.cpp
     only(framework, "train.optimizer", "adamw");
     only(framework, "train.compile", "false");

@@ -5,6 +5,14 @@
 
 namespace zerosim::exec {
 
+device::GpuOptions gpu_options(const schedule::Schedule& schedule, const schedule::Program& program, const std::optional<schedule::ArenaPlan>& arena) {
+    device::GpuOptions options;
+    for (const schedule::Stream& stream : program.streams) options.streams.push_back({stream.kind == schedule::StreamKind::communication});
+    for (const schedule::Pool& pool : program.pools) options.pools.push_back({std::string(schedule.names[pool.name]), pool.owner});
+    if (arena) options.arena_bytes = arena->pool_bytes;
+    return options;
+}
+
 RankResult execute_on_streams(const schedule::Schedule& schedule, std::int64_t rank, StreamRankResources resources, const ExecuteOptions& options) {
     try {
         StreamInterpreter interpreter(schedule, rank, resources, options);

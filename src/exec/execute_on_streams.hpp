@@ -4,7 +4,7 @@
 #pragma once
 
 #include "comm/stream_communicator.hpp"
-#include "device/stream_device.hpp"
+#include "device/gpu.hpp"
 #include "exec/execute.hpp"
 
 namespace zerosim::exec {
@@ -19,6 +19,9 @@ struct StreamRankResources {
     comm::Progress& progress;
     data::TokenSource& tokens;
 };
+
+/// A GPU with the program's streams and pools: planned arenas with `arena`, else stream-ordered allocation.
+[[nodiscard]] device::GpuOptions gpu_options(const schedule::Schedule& schedule, const schedule::Program& program, const std::optional<schedule::ArenaPlan>& arena);
 
 /// Throws RunError as execute_rank does: the watchdog's words, a peer's, NCCL's or CUDA's, with step and op.
 [[nodiscard]] RankResult execute_on_streams(const schedule::Schedule& schedule, std::int64_t rank, StreamRankResources resources, const ExecuteOptions& options);

@@ -12,22 +12,13 @@
 namespace zerosim::test {
 namespace {
 
-device::GpuOptions gpu_options(const schedule::Schedule& schedule, const std::optional<schedule::ArenaPlan>& arena) {
-    const schedule::Program& program = schedule.program_of(0);
-    device::GpuOptions options;
-    for (const schedule::Stream& stream : program.streams) options.streams.push_back({stream.kind == schedule::StreamKind::communication});
-    for (const schedule::Pool& pool : program.pools) options.pools.push_back({std::string(schedule.names[pool.name]), pool.owner});
-    if (arena) options.arena_bytes = arena->pool_bytes;
-    return options;
-}
-
 exec::RankResult train_on_cuda(strategy::Scenario s, bool planned) {
     s.library = kernel::Library::cuda;
     const schedule::Schedule schedule = strategy::plan(s);
     exec::ExecuteOptions options = options_of(s);
     options.trace = true;
     if (planned) options.arena = schedule::plan_arena(schedule.program_of(0));
-    const auto gpu = device::make_gpu(gpu_options(schedule, options.arena));
+    const auto gpu = device::make_gpu(exec::gpu_options(schedule, schedule.program_of(0), options.arena));
     exec::StreamCommunicators communicators(schedule.program_of(0).streams.size(), schedule.axes.size());
     comm::Progress progress;
     data::TokenSource tokens(s.training.data, s.model.real_vocabulary);

@@ -13,15 +13,6 @@ namespace {
 /// The driver's pool grows in such pieces, and which memory it finds free depends on how far the device is.
 constexpr std::int64_t kPoolGranule = std::int64_t{32} << 20;
 
-device::GpuOptions gpu_options(const schedule::Schedule& schedule, const std::optional<schedule::ArenaPlan>& arena) {
-    const schedule::Program& program = schedule.program_of(0);
-    device::GpuOptions options;
-    for (const schedule::Stream& stream : program.streams) options.streams.push_back({stream.kind == schedule::StreamKind::communication});
-    for (const schedule::Pool& pool : program.pools) options.pools.push_back({std::string(schedule.names[pool.name]), pool.owner});
-    if (arena) options.arena_bytes = arena->pool_bytes;
-    return options;
-}
-
 /// Planned: every pool is cut from one arena. Stream-ordered: by the driver's own pool.
 class CudaLeak : public testing::TestWithParam<bool> {};
 
@@ -35,7 +26,7 @@ TEST_P(CudaLeak, AThousandStepsLeaveTheDriversFigureWhereItWas) {
     exec::ExecuteOptions options = options_of(s);
     options.trace = false;
     if (GetParam()) options.arena = schedule::plan_arena(schedule.program_of(0));
-    const auto gpu = device::make_gpu(gpu_options(schedule, options.arena));
+    const auto gpu = device::make_gpu(exec::gpu_options(schedule, schedule.program_of(0), options.arena));
     exec::StreamCommunicators communicators(schedule.program_of(0).streams.size(), schedule.axes.size());
     comm::Progress progress;
     data::TokenSource tokens(s.training.data, s.model.real_vocabulary);

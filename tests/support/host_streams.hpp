@@ -66,7 +66,7 @@ private:
 };
 
 /// Runs each collective to its end when it is enqueued.
-class BlockingCollectives final : public comm::StreamCommunicator {
+class BlockingCollectives : public comm::StreamCommunicator {
 public:
     explicit BlockingCollectives(std::unique_ptr<comm::Communicator> local) : local_(std::move(local)) {}
     [[nodiscard]] int rank() const override { return local_->rank(); }
@@ -77,7 +77,7 @@ public:
     void check_errors() override {}
     void abandon() noexcept override { local_->abandon(); }
 
-private:
+protected:
     std::unique_ptr<comm::Communicator> local_;
 };
 

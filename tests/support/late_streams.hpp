@@ -4,9 +4,7 @@
 #pragma once
 
 #include "base/error.hpp"
-#include "comm/stream_communicator.hpp"
-#include "device/host_device.hpp"
-#include "device/stream_device.hpp"
+#include "support/host_streams.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -142,21 +140,12 @@ private:
 };
 
 /// Each collective runs when its stream gets there.
-class LateCollectives final : public comm::StreamCommunicator {
+class LateCollectives final : public BlockingCollectives {
 public:
-    explicit LateCollectives(std::unique_ptr<comm::Communicator> local) : local_(std::move(local)) {}
-    [[nodiscard]] int rank() const override { return local_->rank(); }
-    [[nodiscard]] int size() const override { return local_->size(); }
+    using BlockingCollectives::BlockingCollectives;
     void enqueue(const comm::CollectiveCall& call, void* stream) override {
         static_cast<LateStream*>(stream)->push([this, call] { local_->run(call); });
     }
-    void begin_group() override {}
-    void end_group() override {}
-    void check_errors() override {}
-    void abandon() noexcept override { local_->abandon(); }
-
-private:
-    std::unique_ptr<comm::Communicator> local_;
 };
 
 }  // namespace zerosim::test
