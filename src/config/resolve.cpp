@@ -326,7 +326,10 @@ Resolved resolve(const Request& request, const SearchPaths& paths, const Machine
     Resolved resolved = resolve(request.command, std::move(reading.values), paths, machine);
     resolved.positionals = std::move(reading.positionals);
     resolved.warnings = std::move(reading.warnings);
-    if (std::string gaps = cluster_gaps(resolved.scenario.cluster, true); !gaps.empty()) resolved.warnings.push_back(std::move(gaps));
+    const cluster::Cluster& cluster = resolved.scenario.cluster;
+    if (std::string gaps = cluster_gaps(cluster, true); !gaps.empty()) resolved.warnings.push_back(std::move(gaps));
+    if (request.command == Command::simulate && cluster.name == "local" && !cluster.measured)
+        resolved.warnings.push_back("the cluster 'local' is that of another machine until zerosim calibrate has measured this one");
     return resolved;
 }
 

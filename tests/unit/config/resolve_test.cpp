@@ -171,6 +171,13 @@ TEST(Cluster, NetworkPerNodeIsSharedByItsDevices) {
     EXPECT_TRUE(c.free_communication);
 }
 
+TEST(Cluster, APredictionForALocalThatNobodyMeasuredSaysSo) {
+    const auto warnings_of = [](Command command, const char* cluster) { return resolve_words({"--cluster", cluster}, {}, command).warnings; };
+    EXPECT_THAT(warnings_of(Command::simulate, "local"), testing::Contains(testing::HasSubstr("zerosim calibrate")));
+    EXPECT_THAT(warnings_of(Command::simulate, "h100-sxm"), testing::IsEmpty());
+    EXPECT_THAT(warnings_of(Command::run, "local"), testing::IsEmpty()) << "it is compared with what is measured";
+}
+
 TEST(Inject, IsTakenApart) {
     const auto fault = resolve_words({"--ranks=4", "--inject=2:gather:layers.1:hang"}).run.inject;
     ASSERT_TRUE(fault.has_value());
