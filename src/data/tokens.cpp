@@ -38,7 +38,7 @@ void TokenSource::check_length(std::int64_t steps, const StepShape& shape) const
     const std::int64_t possible = std::max<std::int64_t>(0, (text_->size() - 1) / (shape.sequences * shape.length));
     throw EnvironmentError(
         fmt::format("train.data '{}' is too short: {} steps of {} sequences of {} tokens need {} bytes, it has {}, "
-                    "enough for {} steps",
+                    "enough for {} steps: fewer train.steps, or a longer text",
                     name_, steps, shape.sequences, shape.length, needed, text_->size(), possible));
 }
 

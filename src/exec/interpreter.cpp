@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "exec/numerics.hpp"
 #include "exec/runnable.hpp"
+#include "exec/step_loop.hpp"
 #include "schedule/access.hpp"
 #include "schedule/dump.hpp"
 
@@ -21,9 +22,6 @@ using schedule::OpKind;
 namespace {
 
 std::int64_t nanoseconds() { return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-/// Rows of a trace kept in memory; steps beyond are run but not recorded.
-constexpr std::size_t kMostTraceRows = 4'000'000;
 
 }  // namespace
 
@@ -64,10 +62,8 @@ bool Interpreter::has_communication(const Op& op) const {
 void Interpreter::run(schedule::Segment segment, int step) {
     const auto [begin, end] = program_.bounds(segment);
     step_ = step;
-    const bool record = options_.trace && trace_.times.size() + (end - begin) <= kMostTraceRows;
     // Rows never move while the communication thread may write to them: every segment ends with a host_wait.
-    if (record) trace_.times.resize(trace_.times.size() + (end - begin));
-    trace::OpTime* rows = record ? trace_.times.data() + (trace_.times.size() - (end - begin)) : nullptr;
+    trace::OpTime* const rows = options_.trace ? append_rows(trace_, end - begin) : nullptr;
     resources_.progress.step.store(step, std::memory_order_relaxed);
     const std::int64_t start = now_ = nanoseconds();
     for (std::size_t i = begin; i < end; ++i) {

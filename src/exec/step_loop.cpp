@@ -17,7 +17,16 @@ std::string loss_op(const schedule::Schedule& schedule, const schedule::Program&
     return "the loss";
 }
 
+/// Rows of a trace kept in memory; steps beyond are run but not recorded.
+constexpr std::size_t kMostTraceRows = 4'000'000;
+
 }  // namespace
+
+trace::OpTime* append_rows(trace::RankTrace& trace, std::size_t ops) {
+    if (trace.times.size() + ops > kMostTraceRows) return nullptr;
+    trace.times.resize(trace.times.size() + ops);
+    return trace.times.data() + (trace.times.size() - ops);
+}
 
 /// A skipped step has an infinite norm by design: its gradients were dropped.
 void check_step(const StepResult& result, const schedule::Schedule& schedule, const schedule::Program& program) {

@@ -10,6 +10,9 @@
 
 namespace zerosim::exec {
 
+/// `ops` more rows at the end of a trace; null when it would grow beyond what a rank keeps in memory.
+[[nodiscard]] trace::OpTime* append_rows(trace::RankTrace& trace, std::size_t ops);
+
 /// VerificationError when the loss, or the norm of a step that was not skipped, is not finite.
 void check_step(const StepResult& result, const schedule::Schedule& schedule, const schedule::Program& program);
 

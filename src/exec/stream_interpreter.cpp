@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "exec/run_error.hpp"
 #include "exec/runnable.hpp"
+#include "exec/step_loop.hpp"
 #include "schedule/dump.hpp"
 
 #include <fmt/format.h>
@@ -20,8 +21,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 std::int64_t nanoseconds() { return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count(); }
 
-/// Rows of a trace kept in memory, as the host's interpreter keeps them.
-constexpr std::size_t kMostTraceRows = 4'000'000;
 /// Between two looks at the control channel and NCCL's errors while the host waits.
 constexpr auto kWatch = std::chrono::milliseconds(5);
 
@@ -68,9 +67,7 @@ void StreamInterpreter::make_events() {
 void StreamInterpreter::run(schedule::Segment segment, int step) {
     const auto [begin, end] = program_.bounds(segment);
     step_ = step;
-    const bool record = options_.trace && trace_.times.size() + (end - begin) <= kMostTraceRows;
-    if (record) trace_.times.resize(trace_.times.size() + (end - begin));
-    trace::OpTime* rows = record ? trace_.times.data() + (trace_.times.size() - (end - begin)) : nullptr;
+    trace::OpTime* const rows = options_.trace ? append_rows(trace_, end - begin) : nullptr;
     resources_.progress.step.store(step, std::memory_order_relaxed);
     for (std::size_t i = begin; i < end; ++i) events_[i].recorded = false;
     resources_.device.use(reads_);

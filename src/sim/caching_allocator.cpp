@@ -86,7 +86,7 @@ void CachingAllocator::remove_free(Block block) {
     if (counts_as_split(entry)) counters_.inactive_split -= entry.size;
 }
 
-void CachingAllocator::split(Block block, std::int64_t size) {
+CachingAllocator::Block CachingAllocator::cut(Block block, std::int64_t size) {
     const Block rest = new_entry();
     Entry& first = blocks_[block];
     Entry& second = blocks_[rest];
@@ -99,7 +99,7 @@ void CachingAllocator::split(Block block, std::int64_t size) {
     if (first.next != kNone) blocks_[first.next].previous = rest;
     first.next = rest;
     first.size = size;
-    insert_free(rest);
+    return rest;
 }
 
 /// [malloc]
@@ -111,7 +111,7 @@ CachingAllocator::Block CachingAllocator::allocate(std::size_t stream, std::int6
     const auto pool = static_cast<std::uint32_t>(2 * stream + (large ? 1 : 0));
     Block block = take_best_fit(pool, size);
     if (block == kNone) block = request(pool, size);
-    if (should_split(large, size, blocks_[block].size - size)) split(block, size);
+    if (should_split(large, size, blocks_[block].size - size)) insert_free(cut(block, size));
     Entry& entry = blocks_[block];
     entry.live = true;
     entry.requested = bytes;

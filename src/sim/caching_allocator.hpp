@@ -93,7 +93,8 @@ private:
     [[nodiscard]] bool should_split(bool large, std::int64_t size, std::int64_t remaining) const;
     [[nodiscard]] Block new_entry();
     [[nodiscard]] Block take_best_fit(std::uint32_t pool, std::int64_t size);
-    void split(Block block, std::int64_t size);
+    /// Leaves the first `size` bytes to `block`; the rest is a block of its own, in no list yet.
+    [[nodiscard]] Block cut(Block block, std::int64_t size);
     void insert_free(Block block);
     void remove_free(Block block);
     [[nodiscard]] bool whole_segment(const Entry& entry) const { return entry.previous == kNone && entry.next == kNone; }

@@ -2,7 +2,6 @@
 // Note [Expandable Segments] and find_expandable_block ... unmap_block of c10/cuda/CUDACachingAllocator.cpp.
 #include "sim/caching_allocator.hpp"
 
-
 #include <algorithm>
 
 namespace zerosim::sim {
@@ -63,19 +62,8 @@ CachingAllocator::Block CachingAllocator::map(Block block, std::int64_t size) {
     if (!fits(bytes)) return kNone;
     remove_unmapped(block);
     if (bytes < blocks_[block].size) {
-        const Block rest = new_entry();
-        Entry& mapped = blocks_[block];
-        Entry& remaining = blocks_[rest];
-        remaining.address = mapped.address + bytes;
-        remaining.size = mapped.size - bytes;
-        remaining.pool = mapped.pool;
-        remaining.expandable = mapped.expandable;
-        remaining.mapped = false;
-        remaining.previous = block;
-        remaining.next = mapped.next;
-        if (mapped.next != kNone) blocks_[mapped.next].previous = rest;
-        mapped.next = rest;
-        mapped.size = bytes;
+        const Block rest = cut(block, bytes);
+        blocks_[rest].mapped = false;
         insert_unmapped(rest);
     }
     blocks_[block].mapped = true;
@@ -105,24 +93,12 @@ void CachingAllocator::unmap(Block block) {
     if (begin >= end) return;
     remove_free(block);
     const std::int64_t before = begin - blocks_[block].address, after = blocks_[block].address + blocks_[block].size - end;
-    const auto cut = [this, block](std::int64_t address, std::int64_t size, bool in_front) {
-        const Block part = new_entry();
-        Entry& whole = blocks_[block];
-        Entry& piece = blocks_[part];
-        piece.address = address;
-        piece.size = size;
-        piece.pool = whole.pool;
-        piece.expandable = whole.expandable;
-        piece.previous = in_front ? whole.previous : block;
-        piece.next = in_front ? block : whole.next;
-        if (piece.previous != kNone) blocks_[piece.previous].next = part;
-        if (piece.next != kNone) blocks_[piece.next].previous = part;
-        insert_free(part);
-    };
-    if (before > 0) cut(blocks_[block].address, before, true);
-    if (after > 0) cut(end, after, false);
-    blocks_[block].address = begin;
-    blocks_[block].size = end - begin;
+    if (after > 0) insert_free(cut(block, blocks_[block].size - after));
+    if (before > 0) {
+        const Block front = block;
+        block = cut(front, before);
+        insert_free(front);
+    }
     blocks_[block].mapped = false;
     counters_.reserved -= end - begin;
     ++counters_.device_frees;

@@ -36,6 +36,21 @@ inline model::Model tiny_llama(bool tied = false) {
     return m;
 }
 
+/// A model with heads of 64 elements, for planners: nobody trains it.
+inline model::Model model_of(model::Family family, std::int64_t layers, std::int64_t heads, std::int64_t feed_forward, std::int64_t vocabulary, std::int64_t positions) {
+    model::Model m;
+    m.name = "small";
+    m.family = family;
+    m.layers = layers;
+    m.heads = m.kv_heads = heads;
+    m.head_dim = 64;
+    m.hidden = m.heads * m.head_dim;
+    m.feed_forward = feed_forward;
+    m.vocabulary = m.real_vocabulary = vocabulary;
+    m.positions = positions;
+    return m;
+}
+
 inline strategy::Scenario scenario(const model::Model& model, int stage, std::int64_t ranks) {
     strategy::Scenario s;
     s.model = model;

@@ -171,11 +171,10 @@ std::uint32_t plan_rank(schedule::Schedule& schedule, const Scenario& scenario, 
     torch::Memory memory(program);
     const StreamId compute = program.stream("default", StreamKind::compute);
     const StreamId communication = program.stream("all_reduce", StreamKind::communication);
-    Tape tape(memory, {program.pool("default", compute), compute, has_master_weights(scenario.training.precision), compute_dtype(scenario.training.precision),
-                       scenario.training.fp8_products, torch::device_kernels(scenario), scenario.training.compile});
-    tape.engine.early_stop = scenario.training.recompute_early_stop;
-    tape.engine.selective = scenario.training.recompute.selective;
-    tape.engine.drops_unused = scenario.training.compile;
+    torch::TapeOptions tape_options = torch::training_options(scenario, program.pool("default", compute), compute, compute_dtype(scenario.training.precision));
+    tape_options.autocast = has_master_weights(scenario.training.precision);
+    Tape tape(memory, tape_options);
+    torch::set_checkpoints(tape.engine, scenario.training);
     if (scenario.training.offload_activations) torch::offload_saved_tensors(tape, program.pool("pinned", compute));
     LanguageModel model(tape, scenario);
     { const Buffer first = tape.scratch("first_tensor", 4); }   // what creates the CUDA context

@@ -25,11 +25,8 @@ std::uint32_t plan_rank(schedule::Schedule& schedule, const Scenario& scenario, 
     if (stage == 3) program.reserve(kOpsOfBlock * static_cast<std::size_t>(scenario.model.layers));
     const bool apart = options.overlap.value_or(stage == 3) && stage > 0;
     const Streams streams = declare_streams(program, apart && stage == 3, apart);
-    torch::TapeOptions tape_options{streams.compute_pool, streams.compute};
-    tape_options.device = torch::device_kernels(scenario);
-    Tape tape(memory, tape_options);
-    tape.engine.early_stop = scenario.training.recompute_early_stop;
-    tape.engine.selective = scenario.training.recompute.selective;
+    Tape tape(memory, torch::training_options(scenario, streams.compute_pool, streams.compute, compute_dtype(scenario.training.precision)));
+    torch::set_checkpoints(tape.engine, scenario.training);
     torch::LanguageModel model(tape, scenario);
     Engine engine(tape, schedule, scenario, streams, rank);
     { const Buffer first = tape.scratch("first_tensor", 4); } // what creates the CUDA context

@@ -159,11 +159,8 @@ schedule::Schedule plan_fsdp2(const Scenario& scenario) {
     torch::Memory memory(program);
     Comm comm;
     declare(comm, schedule, program, scenario);
-    Tape tape(memory, {comm.compute_pool, comm.compute, false, comm.compute_dtype, scenario.training.fp8_products,
-                       torch::device_kernels(scenario), scenario.training.compile});
-    tape.engine.early_stop = scenario.training.recompute_early_stop;
-    tape.engine.selective = scenario.training.recompute.selective;
-    tape.engine.drops_unused = scenario.training.compile;
+    Tape tape(memory, torch::training_options(scenario, comm.compute_pool, comm.compute, comm.compute_dtype));
+    torch::set_checkpoints(tape.engine, scenario.training);
     if (scenario.training.offload_activations) torch::offload_saved_tensors(tape, comm.host_pool);
     LanguageModel model(tape, scenario);
     Sharded sharded(tape, comm, model, scenario);

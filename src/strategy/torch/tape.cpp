@@ -29,6 +29,21 @@ DeviceKernels device_kernels(const Scenario& scenario) {
     return kernels;
 }
 
+TapeOptions training_options(const Scenario& scenario, PoolId pool, StreamId stream, DType lower) {
+    TapeOptions options{pool, stream};
+    options.lower = lower;
+    options.fp8_products = scenario.training.fp8_products;
+    options.device = device_kernels(scenario);
+    options.compiled = scenario.training.compile;
+    return options;
+}
+
+void set_checkpoints(Engine& engine, const Training& training) {
+    engine.early_stop = training.recompute_early_stop;
+    engine.selective = training.recompute.selective;
+    engine.drops_unused = training.compile;
+}
+
 Tape::Tape(Memory& memory_in, const TapeOptions& options_in)
     : memory(memory_in), program(memory_in.program()), engine(memory_in, [this](const Value& a, const Value& b) { return sum_of(*this, a, b); }),
       options(options_in) {

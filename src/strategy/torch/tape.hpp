@@ -65,6 +65,10 @@ struct TapeOptions {
 
 /// Of the scenario's device and software; an unknown device counts as an H200 with FlashAttention.
 [[nodiscard]] DeviceKernels device_kernels(const Scenario& scenario);
+/// Of a tape for training with eager modules: 8-bit products, the device's kernels, compiled blocks.
+[[nodiscard]] TapeOptions training_options(const Scenario& scenario, PoolId pool, StreamId stream, DType lower);
+/// What checkpoints keep and how far they compute again, as the scenario asks.
+void set_checkpoints(Engine& engine, const Training& training);
 
 class Tape {
 public:

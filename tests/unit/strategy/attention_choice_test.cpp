@@ -2,6 +2,7 @@
 #include "config/cluster_file.hpp"
 #include "strategy/plan.hpp"
 #include "strategy/torch/tape.hpp"
+#include "support/scenarios.hpp"
 
 #include <gtest/gtest.h>
 
@@ -16,15 +17,7 @@ Scenario job(const std::string& cluster) {
     s.cluster = config::load_cluster(cluster, config::SearchPaths{{ZEROSIM_SOURCE_DIR "/configs"}});
     s.cluster.software = cluster::software("torch-2.11");
     s.library = kernel::Library::cuda;
-    s.model.name = "small";
-    s.model.family = model::Family::llama;
-    s.model.layers = 1;
-    s.model.hidden = 256;
-    s.model.heads = s.model.kv_heads = 4;
-    s.model.head_dim = 64;
-    s.model.feed_forward = 512;
-    s.model.vocabulary = s.model.real_vocabulary = 1024;
-    s.model.positions = 128;
+    s.model = test::model_of(model::Family::llama, 1, 4, 512, 1024, 128);
     s.strategy.system = System::ddp;
     s.strategy.zero_stage = 0;
     s.training.sequence_length = 128;

@@ -4,24 +4,34 @@
 namespace zerosim::strategy {
 namespace {
 
-/// Bytes of copies between device and host in a steady step: to the host, from it.
-std::pair<std::int64_t, std::int64_t> crossing(const Scenario& s) {
+/// Calls `visit(source, destination, space of source, space of destination)` for every copy of a steady step.
+template <class Visit>
+void for_each_copy(const Scenario& s, const Visit& visit) {
     const auto schedule = plan(s);
     const Program& program = schedule.program_of(0);
-    std::pair<std::int64_t, std::int64_t> bytes;
+    const auto space_of = [&program](const schedule::Tensor& tensor) { return program.storage(tensor.storage).space; };
     const auto [begin, end] = program.bounds(schedule::Segment::steady);
     for (std::size_t i = begin; i < end; ++i) {
         if (program.ops[i].kind != OpKind::copy) continue;
         const auto operands = program.operands_of(program.ops[i]);
         for (std::size_t k = 0; k + 1 < operands.size(); k += 2) {
             const schedule::Tensor &from = program.tensor(operands[k]), &to = program.tensor(operands[k + 1]);
-            const bool device_from = program.storage(from.storage).space == schedule::Space::device,
-                       device_to = program.storage(to.storage).space == schedule::Space::device;
-            const std::int64_t n = std::min(from.elements() * size_of(from.dtype), to.elements() * size_of(to.dtype));
-            if (device_from && !device_to) bytes.first += n;
-            if (!device_from && device_to) bytes.second += n;
+            visit(from, to, space_of(from), space_of(to));
         }
     }
+}
+
+std::int64_t bytes_of(const schedule::Tensor& tensor) { return tensor.elements() * size_of(tensor.dtype); }
+
+/// Bytes of copies between device and host in a steady step: to the host, from it.
+std::pair<std::int64_t, std::int64_t> crossing(const Scenario& s) {
+    std::pair<std::int64_t, std::int64_t> bytes;
+    for_each_copy(s, [&](const auto& from, const auto& to, schedule::Space source, schedule::Space destination) {
+        const bool device_from = source == schedule::Space::device, device_to = destination == schedule::Space::device;
+        const std::int64_t n = std::min(bytes_of(from), bytes_of(to));
+        if (device_from && !device_to) bytes.first += n;
+        if (!device_from && device_to) bytes.second += n;
+    });
     return bytes;
 }
 
@@ -64,19 +74,11 @@ TEST(DeepSpeedOffload, VolumesOverTheHostLink) {
 
 /// Bytes read from files and written to them in a steady step.
 std::pair<std::int64_t, std::int64_t> file_bytes(const Scenario& s) {
-    const auto schedule = plan(s);
-    const Program& program = schedule.program_of(0);
     std::pair<std::int64_t, std::int64_t> bytes;
-    const auto [begin, end] = program.bounds(schedule::Segment::steady);
-    for (std::size_t i = begin; i < end; ++i) {
-        if (program.ops[i].kind != OpKind::copy) continue;
-        const auto operands = program.operands_of(program.ops[i]);
-        for (std::size_t k = 0; k + 1 < operands.size(); k += 2) {
-            const schedule::Tensor &from = program.tensor(operands[k]), &to = program.tensor(operands[k + 1]);
-            if (program.storage(from.storage).space == schedule::Space::nvme) bytes.first += from.elements() * size_of(from.dtype);
-            if (program.storage(to.storage).space == schedule::Space::nvme) bytes.second += to.elements() * size_of(to.dtype);
-        }
-    }
+    for_each_copy(s, [&](const auto& from, const auto& to, schedule::Space source, schedule::Space destination) {
+        if (source == schedule::Space::nvme) bytes.first += bytes_of(from);
+        if (destination == schedule::Space::nvme) bytes.second += bytes_of(to);
+    });
     return bytes;
 }
 

@@ -4,6 +4,7 @@
 #include "schedule/validate.hpp"
 #include "sim/memory_replay.hpp"
 #include "strategy/plan.hpp"
+#include "support/scenarios.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,15 +13,7 @@ namespace {
 
 Scenario small(System system, int stage, model::Family family = model::Family::llama) {
     Scenario s;
-    s.model.name = "small";
-    s.model.family = family;
-    s.model.layers = 4;
-    s.model.hidden = 256;
-    s.model.heads = s.model.kv_heads = 4;
-    s.model.head_dim = 64;
-    s.model.feed_forward = 1024;
-    s.model.vocabulary = s.model.real_vocabulary = 1000;
-    s.model.positions = 512;
+    s.model = test::model_of(family, 4, 4, 1024, 1000, 512);
     s.strategy.system = system;
     s.strategy.zero_stage = stage;
     s.library = kernel::Library::cuda;

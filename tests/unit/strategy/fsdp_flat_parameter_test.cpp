@@ -2,6 +2,7 @@
 #include "schedule/memory.hpp"
 #include "schedule/validate.hpp"
 #include "support/scenarios.hpp"
+#include "unit/strategy/steady_bytes.hpp"
 
 #include <gtest/gtest.h>
 
@@ -18,18 +19,6 @@ Scenario fsdp(int stage, std::int64_t ranks) {
     s.strategy.system = System::fsdp;
     s.training.precision = Precision::bf16_mixed;
     return s;
-}
-
-/// Message bytes of a steady step's collectives of one kind.
-std::int64_t bytes_of(const schedule::Schedule& schedule, CollectiveKind kind) {
-    const schedule::Program& program = schedule.program_of(0);
-    std::int64_t bytes = 0;
-    for (std::size_t i = program.steady_begin; i < program.ops.size(); ++i) {
-        const schedule::Op& op = program.ops[i];
-        if (op.kind == OpKind::collective && program.collective_of(op).kind == kind && !program.collective_of(op).scalar)
-            bytes += schedule::message_bytes(program, program.collective_of(op));
-    }
-    return bytes;
 }
 
 /// Padded elements of every unit, the root's last.
@@ -57,17 +46,17 @@ TEST(FsdpFlatParameter, SendsWhatTheFormulaSays) {
                 const auto units = padded_units(schedule);
                 ASSERT_EQ(units.size(), static_cast<std::size_t>(s.model.layers) + 1);
                 const std::int64_t all = std::accumulate(units.begin(), units.end(), std::int64_t{0}), blocks = all - units.back();
-                EXPECT_EQ(bytes_of(schedule, CollectiveKind::all_gather), 2 * accumulation * (all + (stage == 3 ? blocks : 0))) << ranks << " " << stage;
-                EXPECT_EQ(bytes_of(schedule, CollectiveKind::reduce_scatter), 4 * accumulation * all) << ranks << " " << stage;
+                EXPECT_EQ(steady_message_bytes(schedule, CollectiveKind::all_gather), 2 * accumulation * (all + (stage == 3 ? blocks : 0))) << ranks << " " << stage;
+                EXPECT_EQ(steady_message_bytes(schedule, CollectiveKind::reduce_scatter), 4 * accumulation * all) << ranks << " " << stage;
                 s.strategy.sync_each_batch = false;
-                EXPECT_EQ(bytes_of(plan(s), CollectiveKind::reduce_scatter), 4 * all) << "no_sync";
+                EXPECT_EQ(steady_message_bytes(plan(s), CollectiveKind::reduce_scatter), 4 * all) << "no_sync";
             }
 }
 
 TEST(FsdpFlatParameter, OneRankSendsNothingThroughAGather) {
     for (const int stage : {2, 3}) {
         const auto schedule = plan(fsdp(stage, 1));
-        EXPECT_EQ(bytes_of(schedule, CollectiveKind::all_gather) + bytes_of(schedule, CollectiveKind::reduce_scatter), 0);
+        EXPECT_EQ(steady_message_bytes(schedule, CollectiveKind::all_gather) + steady_message_bytes(schedule, CollectiveKind::reduce_scatter), 0);
         EXPECT_TRUE(schedule::validate(schedule).empty());
     }
 }
@@ -134,7 +123,7 @@ TEST(FsdpFlatParameter, ReplicasReduceShards) {
     s.strategy.shard_group = 2;
     const auto schedule = plan(s);
     const auto units = padded_units(schedule);
-    EXPECT_EQ(bytes_of(schedule, CollectiveKind::all_reduce), 4 * std::accumulate(units.begin(), units.end(), std::int64_t{0}) / 2);
+    EXPECT_EQ(steady_message_bytes(schedule, CollectiveKind::all_reduce), 4 * std::accumulate(units.begin(), units.end(), std::int64_t{0}) / 2);
 }
 
 // Without synchronisation the unsharded gradients of all units stay, in the dtype in which autograd made them.

@@ -4,6 +4,7 @@
 #include "schedule/validate.hpp"
 #include "sim/memory_replay.hpp"
 #include "support/scenarios.hpp"
+#include "unit/strategy/steady_bytes.hpp"
 
 #include <gtest/gtest.h>
 
@@ -23,17 +24,6 @@ Scenario megatron(const model::Model& model, int stage, std::int64_t ranks) {
     s.training.precision = Precision::bf16_mixed;
     s.library = kernel::Library::cuda;
     return s;
-}
-
-std::int64_t bytes_of(const schedule::Schedule& schedule, CollectiveKind kind) {
-    const schedule::Program& program = schedule.program_of(0);
-    std::int64_t bytes = 0;
-    for (std::size_t i = program.steady_begin; i < program.ops.size(); ++i) {
-        const schedule::Op& op = program.ops[i];
-        if (op.kind == OpKind::collective && program.collective_of(op).kind == kind && !program.collective_of(op).scalar)
-            bytes += schedule::message_bytes(program, program.collective_of(op));
-    }
-    return bytes;
 }
 
 /// Bytes of a role's storages that are allocated at init or in the first step and never freed.
@@ -83,10 +73,10 @@ TEST(Megatron, SendsOnceAStep) {
                 s.strategy.overlap_communication = overlap;
                 if (overlap) s.strategy.megatron.bucket_elements = 300;
                 const auto schedule = plan(s);
-                EXPECT_EQ(bytes_of(schedule, CollectiveKind::reduce_scatter), kept(schedule, "grad_data"));
-                EXPECT_EQ(bytes_of(schedule, CollectiveKind::all_gather), kept(schedule, "param_data"));
+                EXPECT_EQ(steady_message_bytes(schedule, CollectiveKind::reduce_scatter), kept(schedule, "grad_data"));
+                EXPECT_EQ(steady_message_bytes(schedule, CollectiveKind::all_gather), kept(schedule, "param_data"));
                 s.strategy.zero_stage = 0;
-                EXPECT_EQ(bytes_of(plan(s), CollectiveKind::all_reduce), 4 * model::parameter_count(s.model));
+                EXPECT_EQ(steady_message_bytes(plan(s), CollectiveKind::all_reduce), 4 * model::parameter_count(s.model));
             }
 }
 

@@ -5,6 +5,7 @@
 #include "sim/memory_replay.hpp"
 #include "strategy/adapters.hpp"
 #include "strategy/plan.hpp"
+#include "support/scenarios.hpp"
 
 #include <gtest/gtest.h>
 
@@ -17,15 +18,7 @@ using schedule::Role;
 
 Scenario job(System system = System::ddp, int stage = 0) {
     Scenario s;
-    s.model.name = "small";
-    s.model.family = model::Family::llama;
-    s.model.layers = 4;
-    s.model.hidden = 512;
-    s.model.heads = s.model.kv_heads = 8;
-    s.model.head_dim = 64;
-    s.model.feed_forward = 2048;
-    s.model.vocabulary = s.model.real_vocabulary = 32000;
-    s.model.positions = 512;
+    s.model = test::model_of(model::Family::llama, 4, 8, 2048, 32000, 512);
     s.strategy.system = system;
     s.strategy.zero_stage = stage;
     s.strategy.wrap = system != System::ddp;
