@@ -122,7 +122,7 @@ private:
 
     // expandable_segments.cpp
     [[nodiscard]] Block find_expandable(std::uint32_t pool, std::int64_t size);
-    [[nodiscard]] Block new_expandable(std::uint32_t pool);
+    [[nodiscard]] Block new_expandable(std::uint32_t pool, std::int64_t size);
     [[nodiscard]] Block expand(std::uint32_t pool, std::int64_t size);
     [[nodiscard]] Block map(Block block, std::int64_t size);
     void unmap(Block block);

@@ -24,12 +24,13 @@ void CachingAllocator::remove_unmapped(Block block) {
     list.erase(std::ranges::find(list, block));
 }
 
-/// Address space of 9/8 of the device, so that pages may be unmapped early in it and put at its end. Nothing is mapped yet.
-CachingAllocator::Block CachingAllocator::new_expandable(std::uint32_t pool) {
+/// Address space of 9/8 of the device, so that pages may be unmapped early in it and put at its end; more for a request that no device holds, which
+/// is granted once it has been recorded as out of memory. Nothing is mapped yet.
+CachingAllocator::Block CachingAllocator::new_expandable(std::uint32_t pool, std::int64_t size) {
     constexpr std::int64_t kLargestDevice = std::int64_t{1} << 48;   // where the device's size is not known
     const std::int64_t page = pool % 2 == 0 ? kSmallPage : kLargePage;
     const std::int64_t device = settings_.device_bytes > 0 ? settings_.device_bytes : kLargestDevice;
-    const std::int64_t space = round_up(device + device / 8, page);
+    const std::int64_t space = round_up(std::max(device + device / 8, size), page);
     const std::int64_t address = addresses_.take(space);
     expandable_.push_back({address, page});
     ++counters_.segments;
@@ -53,7 +54,7 @@ CachingAllocator::Block CachingAllocator::find_expandable(std::uint32_t pool, st
         for (Block b = first; bytes < size && allocatable(b); b = blocks_[b].next) bytes += blocks_[b].size;
         if (bytes >= size) return first;
     }
-    return new_expandable(pool);
+    return new_expandable(pool, size);
 }
 
 /// [map_block] Maps whole pages for the first `size` bytes of an unmapped block and joins it with free neighbours. kNone: no memory.

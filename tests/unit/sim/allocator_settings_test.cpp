@@ -200,5 +200,20 @@ TEST(ExpandableSegments, RandomSequencesKeepTheBooks) {
     }
 }
 
+TEST(ExpandableSegments, ARequestThatNoDeviceHoldsIsRecordedAndGranted) {
+    AllocatorSettings settings = expandable(100 * kMiB);
+    settings.device_bytes = 128 * kMiB;
+    CachingAllocator a(1, settings);
+    const auto first = a.allocate(0, 40 * kMiB, 0);
+    const auto whole = a.allocate(0, 300 * kMiB, 0);
+    ASSERT_TRUE(a.out_of_memory());
+    EXPECT_EQ(a.out_of_memory()->requested, 300 * kMiB);
+    EXPECT_EQ(a.size_of(whole), 300 * kMiB);
+    EXPECT_EQ(a.counters().reserved, 340 * kMiB);
+    a.free(whole);
+    a.free(first);
+    EXPECT_EQ(a.counters().allocated, 0);
+}
+
 }  // namespace
 }  // namespace zerosim::sim
