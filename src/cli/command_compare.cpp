@@ -3,7 +3,7 @@
 #include "cli/commands.hpp"
 #include "cli/machine.hpp"
 #include "cli/result_file.hpp"
-#include "cli/simulate_report.hpp"
+#include "cli/simulate/simulate_report.hpp"
 #include "cli/style.hpp"
 #include "report/compare_json.hpp"
 #include "report/compare_table.hpp"

@@ -3,7 +3,7 @@
 #include "cli/commands.hpp"
 #include "cli/machine.hpp"
 #include "cli/partition.hpp"
-#include "cli/run_setup.hpp"
+#include "cli/run/run_setup.hpp"
 #include "model/model.hpp"
 #include "report/text_table.hpp"
 #include "schedule/dump.hpp"

@@ -1,7 +1,7 @@
 // A tree of kernel files in a folder of its own, removed at the end: NUMA nodes, PCI devices behind bridges, network cards.
 #pragma once
 
-#include "cli/system_files.hpp"
+#include "cli/doctor/system_files.hpp"
 
 #include <unistd.h>
 #include <atomic>

@@ -1,4 +1,4 @@
-#include "cli/agreement.hpp"
+#include "cli/run/agreement.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // The fits of `zerosim calibrate`: times made by a known machine give that machine back.
-#include "cli/calibrate_fit.hpp"
+#include "cli/calibrate/calibrate_fit.hpp"
 
 #include "cost/cost.hpp"
 

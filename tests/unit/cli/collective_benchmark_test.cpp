@@ -1,5 +1,5 @@
 // `zerosim collectives` on threads: message sizes, verified results, failures that end the team.
-#include "cli/collective_benchmark.hpp"
+#include "cli/collectives/collective_benchmark.hpp"
 
 #include "base/error.hpp"
 

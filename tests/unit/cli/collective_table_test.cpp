@@ -1,5 +1,5 @@
 // The table of `zerosim collectives`: nccl-tests' columns, and what stands beside them when predicted or compared.
-#include "cli/collective_table.hpp"
+#include "cli/collectives/collective_table.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

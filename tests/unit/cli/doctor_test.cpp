@@ -1,7 +1,7 @@
 // What `doctor` says of machines made up: GPUs and their links, cards, and the ranks of a job.
-#include "cli/doctor_gpus.hpp"
-#include "cli/doctor_ranks.hpp"
-#include "cli/gpu_transport.hpp"
+#include "cli/doctor/doctor_gpus.hpp"
+#include "cli/doctor/doctor_ranks.hpp"
+#include "cli/run/gpu_transport.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,9 +1,9 @@
 // The benchmarks of GPUs on streams and collectives of the host: every kernel case runs, collectives are verified, the fits give back a known machine.
-#include "cli/gpu_collectives.hpp"
-#include "cli/gpu_fit.hpp"
-#include "cli/gpu_issue.hpp"
-#include "cli/calibrate_issue.hpp"
-#include "cli/gpu_kernels.hpp"
+#include "cli/collectives/gpu_collectives.hpp"
+#include "cli/calibrate/gpu_fit.hpp"
+#include "cli/calibrate/gpu_issue.hpp"
+#include "cli/calibrate/calibrate_issue.hpp"
+#include "cli/calibrate/gpu_kernels.hpp"
 
 #include "comm/local_communicator.hpp"
 #include "config/cluster_file.hpp"

@@ -1,5 +1,5 @@
 // A rank's forced path: switches set before NCCL would be loaded, refused by all ranks together, read from NCCL's log.
-#include "cli/gpu_transport.hpp"
+#include "cli/run/gpu_transport.hpp"
 
 #include "base/error.hpp"
 #include "comm/local_communicator.hpp"

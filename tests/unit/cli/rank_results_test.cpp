@@ -1,5 +1,5 @@
 // What a rank on a GPU measured beside its trace: over the wire, and folded into a report.
-#include "cli/rank_results.hpp"
+#include "cli/run/rank_results.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

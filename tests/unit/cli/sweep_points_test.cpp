@@ -1,4 +1,4 @@
-#include "cli/sweep_points.hpp"
+#include "cli/sweep/sweep_points.hpp"
 
 #include "base/error.hpp"
 

@@ -1,5 +1,5 @@
 // The kernel's files, made up: two sockets, a switch with GPU and card below it, a card on the other socket, an interface, the loopback.
-#include "cli/system_files.hpp"
+#include "cli/doctor/system_files.hpp"
 
 #include "support/fake_system.hpp"
 

@@ -1,0 +1,136 @@
+#include "cli/calibrate/calibrate_text.hpp"
+
+#include "base/units.hpp"
+#include "cost/host_kernel_cost.hpp"
+
+#include <fmt/core.h>
+#include <nlohmann/json.hpp>
+
+namespace zerosim::cli {
+namespace {
+
+std::string spread(double median, double low, double high) {
+    return median > 0 ? fmt::format("{:+.0f}/{:+.0f}%", 100 * (low / median - 1), 100 * (high / median - 1)) : "-";
+}
+
+/// A value and the range that it takes with any one measurement left out.
+std::string with_range(const std::string& value, const std::string& low, const std::string& high) {
+    return low == high ? value : fmt::format("{} ({} to {})", value, low, high);
+}
+
+std::string seconds_range(double value, const LinkFit::Range& range) {
+    return with_range(format_seconds(value), format_seconds(range.low), format_seconds(range.high));
+}
+
+std::string rate_range(double value, const LinkFit::Range& range) {
+    if (!(range.low > 0)) return value > 0 ? format_rate(value) + ", hardly told apart from free" : "free";
+    return with_range(format_rate(value), format_rate(1 / range.high), format_rate(1 / range.low));
+}
+
+std::string link_table(const cluster::Cluster& c, const LinkFit& fit, std::size_t samples) {
+    std::string text = fmt::format("link {} a message", seconds_range(c.intra_node.latency_seconds, fit.latency));
+    if (c.transport.eager_bytes > 0)
+        text += fmt::format(", and {} above {} B", seconds_range(c.transport.rendezvous_seconds, fit.rendezvous), c.transport.eager_bytes);
+    text += fmt::format("\nlink {}", rate_range(c.intra_node.bytes_per_second, fit.seconds_a_byte));
+    if (c.transport.cache_bytes > 0)
+        text += fmt::format(" within {} of cache, {} beyond", format_bytes(c.transport.cache_bytes),
+                            format_rate(c.transport.uncached_bytes_per_second));
+    text += fmt::format("; reduction {}\n", rate_range(c.reduction_bytes_per_second, fit.reduction_seconds_a_byte));
+    text += fmt::format("within a step: link {}, {} more a message, {} a hand-over to the communication thread and back; reduction of bf16 {}\n",
+                        c.transport.cold_bytes_per_second > 0 ? format_rate(c.transport.cold_bytes_per_second) : "as alone",
+                        format_seconds(c.transport.cold_latency_seconds), format_seconds(c.collective_launch_seconds),
+                        c.transport.narrow_reduction_bytes_per_second > 0 ? format_rate(c.transport.narrow_reduction_bytes_per_second) : "as of fp32");
+    return text + fmt::format("in brackets: the range with any one of {} times left out; error of the fit: median {:.0f}%, worst {:.0f}%\n",
+                              samples, 100 * fit.median_error, 100 * fit.worst_error);
+}
+
+/// "0.85 to 1.20, median 1.01"
+std::string pace_errors(const Measurement& measurement, const cluster::Cluster& cluster) {
+    std::vector<double> ratios;
+    for (const KernelSample& s : measurement.kernels)
+        if (s.host && s.seconds > 0)
+            if (const auto seconds = cost::host_seconds(*s.host, s.type, cluster.device))
+                ratios.push_back(*seconds / cluster::cores_per_rank(cluster, measurement.ranks) / s.seconds);
+    if (ratios.empty()) return "-";
+    return fmt::format("{:.2f} to {:.2f} (10th and 90th percentile), median {:.2f}", percentile(ratios, 0.1), percentile(ratios, 0.9), percentile(ratios, 0.5));
+}
+
+} // namespace
+
+std::string kernel_table(const Measurement& measurement) {
+    std::string text =
+        fmt::format("# kernels of one rank, {} ranks at once, {} thread{} each; spread: 10th and 90th percentile of the time\n",
+                    measurement.ranks, measurement.threads, measurement.threads == 1 ? "" : "s");
+    text += fmt::format("{:<44} {:>10} {:>16} {:>12}\n", "kernel", "time", "rate", "spread");
+    for (const KernelSample& s : measurement.kernels) {
+        const std::string rate = s.work == 0                      ? "-"
+                                 : s.resource == Resource::memory || s.resource == Resource::cached_memory ? format_rate(s.work / s.seconds)
+                                                                  : format_flops(s.work / s.seconds);
+        text += fmt::format("{:<44} {:>10} {:>16} {:>12}\n", s.what, format_seconds(s.seconds), rate,
+                            spread(s.seconds, s.low_seconds, s.high_seconds));
+    }
+    return text;
+}
+
+std::string collective_table(const Measurement& measurement, const cluster::Cluster& cluster) {
+    if (measurement.collectives.empty()) return "\n# one rank: links were not measured; start 2 or more (mpirun, or --ranks)\n";
+    std::string text = fmt::format("\n# collectives of {} {}; *: after other work, as within a step\n{:<21} {:>10} {:>10} {:>14} {:>12} {:>14}\n", measurement.ranks,
+                                   measurement.transport, "kind", "bytes", "time", "busbw", "spread", "model/measured");
+    for (const CollectiveSample& s : measurement.collectives)
+        text += fmt::format("{:<21} {:>10} {:>10} {:>14} {:>12} {:>14.2f}\n", fmt::format("{}{}{}", name(s.kind), s.type == DType::fp32 ? "" : " bf16", s.cold ? " *" : ""), s.bytes, format_seconds(s.seconds),
+                            format_rate(s.busbw(measurement.ranks)), spread(s.seconds, s.low_seconds, s.high_seconds),
+                            predicted_ratio(cluster, s, measurement.ranks));
+    return text;
+}
+
+std::string fit_table(const Measurement& measurement, const Fitted& fit) {
+    const cluster::Cluster& c = fit.cluster;
+    std::string text =
+        fmt::format("\n# cluster 'local': {} cores; rates of one core; the best of {} rounds, {} samples each time\n", c.cores, kRounds,
+                    measurement.samples);
+    text += fmt::format("GEMM fp32 {}, bf16 {}, fp16 {}; attention {:.2f} of it\n", format_flops(c.device.fp32_flops),
+                        format_flops(c.device.bf16_flops), format_flops(c.device.fp16_flops), c.device.attention_efficiency);
+    text += fmt::format("vector {}, memory {}, {} a kernel, {} to issue one\n", format_flops(c.device.vector_flops),
+                        format_rate(c.device.memory_bytes_per_second), format_seconds(c.device.kernel_launch_seconds),
+                        format_seconds(c.device.host_issue_seconds));
+    text += fmt::format("within {} of a core's own cache {}; paces of {} kernels by shape, model/measured {}\n",
+                        format_bytes(c.device.host_kernels.cache_bytes), format_rate(c.device.host_kernels.cached_bytes_per_second),
+                        cluster::kHostKernels, pace_errors(measurement, c));
+    return measurement.collectives.empty() ? text : text + link_table(c, fit.links, measurement.collectives.size());
+}
+
+std::string json_text(const Measurement& measurement, const Fitted& fit, const std::string& file) {
+    const cluster::Cluster& cluster = fit.cluster;
+    using nlohmann::ordered_json;
+    ordered_json kernels = ordered_json::array(), collectives = ordered_json::array();
+    for (const KernelSample& s : measurement.kernels)
+        kernels.push_back({{"kernel", s.what},
+                           {"seconds", s.seconds},
+                           {"low_seconds", s.low_seconds},
+                           {"high_seconds", s.high_seconds},
+                           {s.resource == Resource::memory || s.resource == Resource::cached_memory ? "bytes_per_second" : "flops_per_second", s.work / s.seconds}});
+    for (const CollectiveSample& s : measurement.collectives)
+        collectives.push_back({{"kind", name(s.kind)},
+                               {"bytes", s.bytes},
+                               {"seconds", s.seconds},
+                               {"low_seconds", s.low_seconds},
+                               {"high_seconds", s.high_seconds},
+                               {"cold", s.cold},
+                               {"type", name(s.type)},
+                               {"model_over_measured", predicted_ratio(cluster, s, measurement.ranks)}});
+    return ordered_json{{"schema_version", 1},
+                        {"ranks", measurement.ranks},
+                        {"threads", measurement.threads},
+                        {"cores", cluster.cores},
+                        {"transport", measurement.transport},
+                        {"samples", measurement.samples},
+                        {"issue_seconds", measurement.issue_seconds},
+                        {"fit", {{"median_error", fit.links.median_error}, {"worst_error", fit.links.worst_error}}},
+                        {"kernels", kernels},
+                        {"collectives", collectives},
+                        {"file", file}}
+               .dump(2) +
+           "\n";
+}
+
+} // namespace zerosim::cli

@@ -1,0 +1,54 @@
+#include "cli/calibrate/stream_bench.hpp"
+
+#include "cli/collectives/collective_benchmark.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+namespace zerosim::cli {
+
+void DeviceBuffer::release() noexcept {
+    if (data_ == nullptr) return;
+    try {
+        device_->release(PoolId{0}, data_, bytes_);
+    } catch (const std::exception&) {        // the device is lost, and whoever waits for its work says so
+    }
+}
+
+Timing timing_of(std::vector<double> batches) { return {percentile(batches, 0.5), percentile(batches, 0.1), percentile(batches, 0.9)}; }
+
+StreamBench::StreamBench(device::StreamDevice& device, TeamRank& rank) : device_(device), rank_(rank) {
+    device_.use(StreamId{0});
+    begin_ = device_.make_event(true);
+    end_ = device_.make_event(true);
+}
+
+void StreamBench::wait() {
+    device_.record(end_);
+    while (!device_.done(end_)) {}
+}
+
+double StreamBench::batch(int calls, const std::function<void()>& enqueue) {
+    using Clock = std::chrono::steady_clock;
+    wait();
+    rank_.barrier();
+    const auto begin = Clock::now();
+    device_.record(begin_);
+    for (int i = 0; i < calls; ++i) enqueue();
+    host_seconds_ = std::chrono::duration<double>(Clock::now() - begin).count() / calls;
+    wait();
+    return device_.seconds_between(begin_, end_) / calls;
+}
+
+Timing StreamBench::time(int batches, const std::function<void()>& enqueue) {
+    constexpr double kLongEnough = 5e-3;     // an event's own cost is microseconds
+    constexpr int kWarmUps = 3, kMostCalls = 2000;
+    (void)batch(kWarmUps, enqueue);
+    const double typical = slowest_of_ranks(rank_, {batch(1, enqueue)}).front();
+    const int calls = std::clamp(static_cast<int>(kLongEnough / std::max(typical, 1e-9)), 3, kMostCalls);
+    std::vector<double> mine;
+    for (int i = 0; i < batches; ++i) mine.push_back(batch(calls, enqueue));
+    return timing_of(slowest_of_ranks(rank_, mine));
+}
+
+}  // namespace zerosim::cli

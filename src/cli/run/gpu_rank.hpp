@@ -1,0 +1,31 @@
+// One rank on a GPU: chooses the device, makes its streams, arenas and NCCL communicators, and runs the schedule.
+// Called by the launcher of ranks (mpirun's, or of one rank alone) where the schedule is for CUDA.
+// Knows no CUDA header; refuses to share a device unless asked.
+#pragma once
+
+#include "cli/run/run_ranks.hpp"
+#include "comm/communicator.hpp"
+#include "comm/control_channel.hpp"
+
+
+namespace zerosim::cli {
+
+/// Where the rank stands: in the job and on its node.
+struct GpuPlace {
+    int rank = 0, ranks = 1;
+    int local_rank = 0, local_ranks = 1;
+};
+/// From the launcher's variables: Open MPI, MPICH, Slurm.
+[[nodiscard]] GpuPlace gpu_place(int rank, int ranks);
+
+/// The GPU of this rank: its local rank among those the process sees. EnvironmentError when two ranks would share one and `share` is not set.
+[[nodiscard]] int choose_gpu(const GpuPlace& place, int visible, bool share);
+
+/// NCCL refuses two ranks on one device of one host: each pretends to be a host of its own, and they talk over the loopback interface.
+/// Slow, and right; the user's own settings win.
+void pretend_separate_hosts(const GpuPlace& place);
+
+/// `host` carries NCCL's id between the ranks; `control` may be null for one rank.
+[[nodiscard]] exec::RankResult run_on_gpu(RunInput& input, const GpuPlace& place, comm::Communicator& host, comm::ControlChannel* control, comm::Progress& progress);
+
+}  // namespace zerosim::cli

@@ -1,0 +1,128 @@
+#include "cli/run/gpu_transport.hpp"
+
+#include "base/error.hpp"
+#include "cli/machine.hpp"
+#include "comm/byte_exchange.hpp"
+#include "comm/transport_switches.hpp"
+#include "device/nvml.hpp"
+#include "exec/run_error.hpp"
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <optional>
+
+namespace zerosim::cli {
+namespace {
+
+std::optional<std::string> variable(const std::string& name) {
+    const char* value = std::getenv(name.c_str());
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+void set(const comm::Switches& switches) {
+    for (const auto& [name, value] : switches) ::setenv(name.c_str(), value.c_str(), 1);
+}
+
+/// GPUs of the other ranks of this host.
+std::vector<std::string> peers_of(const std::string& pci, comm::Communicator& host) {
+    const std::string here = host_name() + " ";
+    const std::vector<std::string> all = comm::all_gather_bytes(host, here + pci);
+    std::vector<std::string> peers;
+    for (std::size_t rank = 0; rank < all.size(); ++rank)
+        if (static_cast<int>(rank) != host.rank() && all[rank].starts_with(here)) peers.push_back(all[rank].substr(here.size()));
+    return peers;
+}
+
+std::string no_nvlink(const device::GpuState& from, const device::GpuState& to) {
+    return fmt::format("GPU {} ({}) and GPU {} ({}) are not joined by NVLink{}", from.index, from.pci, to.index, to.pci,
+                       from.nvlinks_down > 0 ? fmt::format("; {} NVLinks of GPU {} are down", from.nvlinks_down, from.index) : "");
+}
+
+/// NCCL refuses ranks of one host that have the same GPU ("Duplicate GPU detected"), unless they pretend to be hosts of their own (share-device).
+std::string same_gpu(const std::string& own, std::span<const std::string> peers) {
+    if (variable("NCCL_HOSTID") || std::ranges::find(peers, own) == peers.end()) return {};
+    return fmt::format("another rank of this node has the GPU at {} too (CUDA_VISIBLE_DEVICES={}): show each rank its own, or all GPUs to all ranks; or allow it with --share-device true",
+                       own, variable("CUDA_VISIBLE_DEVICES").value_or(""));
+}
+
+/// All ranks end, and one of them says why.
+void require_path(const std::string& why, comm::Communicator& host) {
+    const std::vector<std::string> all = comm::all_gather_bytes(host, why);
+    for (std::size_t rank = 0; rank < all.size(); ++rank) {
+        if (all[rank].empty()) continue;
+        const std::string& text = all[rank];
+        if (static_cast<int>(rank) == host.rank()) throw EnvironmentError(text);
+        throw exec::RunError(static_cast<std::int64_t>(rank), ExitCode::environment, text, true);
+    }
+}
+
+}  // namespace
+
+device::GpuMachine gpu_machine(std::string* reason) {
+    try {
+        return device::Nvml().machine();
+    } catch (const EnvironmentError& error) {
+        if (reason != nullptr) *reason = error.what();
+        return {};
+    }
+}
+
+std::string missing_path(Transport transport, const device::GpuMachine& machine, const std::string& own, std::span<const std::string> peers) {
+    const device::GpuState* from = machine.find(own);
+    if (from == nullptr) return {};
+    for (const std::string& address : peers) {
+        const device::GpuState* to = machine.find(address);
+        if (to == nullptr) continue;
+        const int links = nvlinks_between(*from, *to);
+        if (transport == Transport::nvlink && links == 0) return no_nvlink(*from, *to);
+        if (transport != Transport::pcie) continue;
+        if (links > 0)
+            return fmt::format("GPU {} and GPU {} are joined by {} NVLinks, over which the driver sends all their peer-to-peer traffic; NCCL cannot choose PCIe "
+                               "(only the kernel module's NVreg_NvLinkDisable=1 can). transport host crosses PCIe by way of host memory",
+                               from->index, to->index, links);
+        const auto at = static_cast<std::size_t>(to->index);
+        if (at < from->peer_access.size() && from->peer_access[at] == 0)
+            return fmt::format("GPU {} does not reach the memory of GPU {} over PCIe (ACS or IOMMU on, or a consumer card's driver)", from->index, to->index);
+    }
+    return {};
+}
+
+GpuTransport::GpuTransport(Transport asked, const std::string& pci, comm::Communicator& host, device::GpuMachine machine) : machine_(std::move(machine)) {
+    const comm::Switches switches = comm::transport_switches(asked, host.rank());
+    comm::check_switches(switches, asked, variable);
+    const std::vector<std::string> peers = peers_of(pci, host);
+    std::string why = same_gpu(pci, peers);
+    if (const std::string missing = missing_path(asked, machine_, pci, peers); why.empty() && !missing.empty()) why = fmt::format("transport {}: {}", name(asked), missing);
+    require_path(why, host);
+    set(switches);
+    std::error_code error;
+    const std::filesystem::path folder = std::filesystem::temp_directory_path(error);
+    if (error) return;
+    const std::filesystem::path file = folder / fmt::format("zerosim-nccl-{}.log", ::getpid());
+    const comm::Switches log = comm::log_switches(file.string(), variable);
+    set(log);
+    if (!log.empty()) log_ = file;
+}
+
+GpuTransport::~GpuTransport() {
+    std::error_code error;
+    if (!log_.empty()) std::filesystem::remove(log_, error);
+}
+
+std::vector<comm::PathUse> GpuTransport::paths() const {
+    std::ifstream file(log_);
+    if (log_.empty() || !file) return {};
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    const auto joined = [this](int from, int to) {
+        const auto known = [this](int index) { return index >= 0 && static_cast<std::size_t>(index) < machine_.gpus.size(); };
+        return known(from) && known(to) && nvlinks_between(machine_.gpus[static_cast<std::size_t>(from)], machine_.gpus[static_cast<std::size_t>(to)]) > 0;
+    };
+    return comm::paths_used(comm::parse_channel_log(text), joined);
+}
+
+}  // namespace zerosim::cli

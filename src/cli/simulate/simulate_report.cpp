@@ -1,0 +1,71 @@
+#include "cli/simulate/simulate_report.hpp"
+
+#include "analysis/analyze.hpp"
+#include "analysis/reliability.hpp"
+#include "analysis/variation.hpp"
+#include "base/transport.hpp"
+#include "cli/facts.hpp"
+#include "cluster/forced_path.hpp"
+#include "sim/simulate.hpp"
+#include "strategy/inference/cache_size.hpp"
+#include "strategy/inference/capacity.hpp"
+#include "strategy/plan.hpp"
+
+namespace zerosim::cli {
+namespace {
+
+analysis::TimeReport times_without_variation(const schedule::Schedule& schedule, cluster::Cluster cluster) {
+    cluster.variation = {};
+    const trace::Trace trace = sim::simulate(schedule, cluster, kSimulatedSteps);
+    return analysis::analyze(schedule, trace, cluster, {}).time;
+}
+
+/// What its ranks' differences cost the step, and failures a long job.
+void add_job_reports(Simulated& result, const cluster::Cluster& cluster) {
+    analysis::RunReport& report = result.report;
+    if (!cluster.variation.none())
+        report.variation = analysis::variation_report(result.trace, report, times_without_variation(result.schedule, cluster));
+    const std::int64_t bytes = analysis::checkpoint_bytes(result.schedule, report.parameters, report.trainable_parameters);
+    if (!cluster.device.is_cpu && bytes > 0) report.reliability = analysis::reliability(cluster, result.schedule.ranks, bytes, report.time.step);
+}
+
+analysis::InferenceReport inference(const Simulated& result, const strategy::Scenario& s) {
+    const std::int64_t tokens = s.inference.prompt_tokens + s.inference.new_tokens;
+    const analysis::InferenceFacts facts{s.inference.batch, s.inference.prompt_tokens, s.inference.new_tokens, strategy::cached_token_bytes(s) * s.model.layers,
+                                         strategy::sequence_cache_bytes(s, tokens), strategy::largest_batch(s)};
+    return analysis::inference_report(result.schedule, result.trace, facts);
+}
+
+/// The path within a node, and the network between nodes.
+std::optional<analysis::TransportReport> simulated_transport(const config::Resolved& resolved) {
+    const strategy::Scenario& s = resolved.scenario;
+    if (s.cluster.device.is_cpu || s.ranks < 2) return std::nullopt;
+    const Transport asked = resolved.run.transport;
+    const Transport within = asked == Transport::automatic ? cluster::usual_path(s.cluster) : asked;
+    analysis::TransportReport report{std::string(name(asked)), {{std::string(name(within)), "", s.ranks, 0}}};
+    if (s.ranks > s.cluster.devices_per_node && within != Transport::network) report.used.push_back({std::string(name(Transport::network)), "", s.ranks, 0});
+    return report;
+}
+
+}  // namespace
+
+Simulated simulate(const config::Resolved& resolved) {
+    Simulated result;
+    result.schedule = strategy::plan(resolved.scenario);
+    result.trace = sim::simulate(result.schedule, resolved.scenario.cluster, kSimulatedSteps);
+    result.report = analysis::analyze(result.schedule, result.trace, resolved.scenario.cluster, facts_of(resolved, result.schedule, &result.trace));
+    if (resolved.scenario.inference.enabled) {
+        result.report.inference = inference(result, resolved.scenario);
+        result.report.tokens_per_second_per_device = result.report.inference->tokens_per_second();
+    }
+    result.report.coarse = resolved.scenario.model.is_coarse();
+    result.report.notes = result.schedule.notes;
+    result.report.unused = resolved.unused;
+    result.report.transport = simulated_transport(resolved);
+    if (!resolved.scenario.inference.enabled) add_job_reports(result, resolved.scenario.cluster);
+    return result;
+}
+
+analysis::RunReport simulate_report(const config::Resolved& resolved) { return simulate(resolved).report; }
+
+}  // namespace zerosim::cli
