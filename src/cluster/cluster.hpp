@@ -47,6 +47,7 @@ struct AttentionSpeed {
 struct DeviceSpec {
     std::string name;
     std::string generation; // cluster/generation.hpp; empty = unknown: plain roofline
+    std::string architecture; // cluster/architecture.hpp; empty = that of the generation
     bool is_cpu = false;
     std::int64_t memory_bytes = 0;
     double memory_bytes_per_second = 0;

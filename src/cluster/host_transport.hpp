@@ -20,6 +20,9 @@ struct HostTransport {
     std::int64_t cache_bytes = 0;         // last-level cache that the ranks of a node share; 0 = buffers are never in cache
     double uncached_bytes_per_second = 0; // of a link, for buffers that no cache holds; 0 = as in cache
     double narrow_reduction_bytes_per_second = 0; // of 2-byte floats, which are widened, added and rounded; 0 = as those of fp32
+    // A broadcast between two ranks, whose bytes go one way: what it takes of a message's latency, and its rate in cache; rate 0 = not measured.
+    double one_way_latency_share = 1;
+    double one_way_bytes_per_second = 0;
     // Within a step other work has driven buffers and the transport's own memory out of the core's cache; 0 = as when repeated alone.
     double cold_latency_seconds = 0;      // a message's, beside the link's latency
     double cold_bytes_per_second = 0;     // of a link

@@ -33,7 +33,7 @@ Software torch_2_11() {
 Software torch_2_6() {
     Software s = torch_2_11();
     s.name = "torch-2.6";
-    s.best_attention = false;
+    s.cudnn_attention_from = 0;
     s.memory.elementwise = s.memory.copy = 0.62;
     s.memory.rms_norm = 0.062; // a tenth of that
     return s;
@@ -52,17 +52,19 @@ Software torch_2_0() {
     s.issue.forward = 50e-6; // as torch-2.11; these runs are not bound by the host
     s.issue.backward = 85e-6;
     s.issue.gather_forward = s.issue.gather_backward = s.issue.reduce = 0.5e-3;
-    s.best_attention = false;
+    s.cudnn_attention_from = 0;
     s.attention_factor = 0.525; // published: Triton 80 of FlashAttention-2's 171 to 189 TFLOP/s (A100, Dao 2023, fig. 5)
     s.attention_ramp = false;   // the same figure: flat from 1,024 tokens on
     return s;
 }
 
-// torchtitan of 2025: the loss is compiled with the blocks (torchtitan/components/loss.py): one kernel over bf16 logits each way.
+// torchtitan of 2025: the loss is compiled with the blocks (torchtitan/components/loss.py): one kernel over bf16 logits each way. Its
+// attention names SDPA's backends: flash first, and cuDNN before it where has_cuda_capability(10, 0) (torchtitan/models/attention.py).
 Software torchtitan_2025() {
     Software s = torch_2_11();
     s.name = "torchtitan-2025";
     s.fused_cross_entropy = true;
+    s.cudnn_attention_from = 100;
     return s;
 }
 

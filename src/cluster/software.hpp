@@ -27,7 +27,7 @@ struct Software {
     IssueSeconds issue;
     double optimizer_bytes_per_parameter = 0; // read and written; 0 = kernel/work's (one fused kernel)
     double loss_forward_bytes = 0, loss_backward_bytes = 0; // a 2-byte logit, up-cast included; 0 = kernel/work's
-    bool best_attention = true;               // false: FlashAttention-2, where the device has a better library
+    int cudnn_attention_from = 90;            // compute capability x 10 from which attention is cuDNN's; below it, and with 0, FlashAttention-2
     double attention_factor = 1;              // of that library's speed
     bool attention_ramp = true;               // short sequences are slower
     bool fused_cross_entropy = false;         // the loss is one kernel over 2-byte logits (planners read this)

@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "base/nearest.hpp"
+#include "cluster/architecture.hpp"
 #include "cluster/generation.hpp"
 #include "config/host_kernel_keys.hpp"
 #include "config/ini.hpp"
@@ -66,6 +67,8 @@ constexpr Key kKeys[] = {
     {"node.rendezvous-microseconds", kMicro, ZEROSIM_KEY(transport.rendezvous_seconds)},
     {"node.cache-mib", kMiB, ZEROSIM_KEY(transport.cache_bytes)},
     {"node.uncached-link-gigabytes-per-second", kGiga, ZEROSIM_KEY(transport.uncached_bytes_per_second)},
+    {"node.one-way-link-gigabytes-per-second", kGiga, ZEROSIM_KEY(transport.one_way_bytes_per_second)},
+    {"node.one-way-latency-share", 1, ZEROSIM_KEY(transport.one_way_latency_share)},
     {"node.cold-latency-microseconds", kMicro, ZEROSIM_KEY(transport.cold_latency_seconds)},
     {"node.cold-link-gigabytes-per-second", kGiga, ZEROSIM_KEY(transport.cold_bytes_per_second)},
     {"node.island-devices", 1, ZEROSIM_KEY(fabric.island_devices)},
@@ -133,6 +136,8 @@ bool apply_text_key(Cluster& result, const IniFile& file, const IniEntry& entry)
         result.device.name = entry.value;
     else if (entry.key == "device.generation")
         placed([&](std::string_view name) { cluster::set_generation(result.device, name); });
+    else if (entry.key == "device.architecture")
+        placed([&](std::string_view name) { cluster::set_architecture(result.device, name); });
     else if (entry.key == "calibration.software")
         result.published_software = placed([](std::string_view name) { return cluster::software(name).name; });
     else if (entry.key == "cluster.base")
@@ -157,7 +162,7 @@ bool apply_text_key(Cluster& result, const IniFile& file, const IniEntry& entry)
 }
 
 std::vector<std::string> key_names() {
-    std::vector<std::string> names = {"device.name", "device.kind", "device.generation", "calibration.software", "calibration.measured",
+    std::vector<std::string> names = {"device.name", "device.kind", "device.generation", "device.architecture", "calibration.software", "calibration.measured",
                                       "node.wiring", "network.wiring", "collective.tuning", "collective.algorithm", "network.ll128", "cluster.base"};
     for (const Key& key : kKeys) names.emplace_back(key.name);
     for (std::string& key : host_kernel_keys()) names.push_back(std::move(key));
@@ -285,6 +290,7 @@ std::string cluster_text(const cluster::Cluster& cluster, const std::string& pro
     text += fmt::format("\n[calibration]\nmeasured = {}\n\n[device]\nname = {}\nkind = {}\n", cluster.measured ? "true" : "false",
                         cluster.device.name, cluster.device.is_cpu ? "cpu" : "gpu");
     if (!cluster.device.generation.empty()) text += fmt::format("generation = {}\n", cluster.device.generation);
+    if (!cluster.device.architecture.empty()) text += fmt::format("architecture = {}\n", cluster.device.architecture);
     for (const std::string section : {"device", "node", "network", "collective"}) {
         std::string lines = words_text(section, cluster);
         for (const Key& key : kKeys) {

@@ -1,5 +1,7 @@
 #include "config/cluster_gaps.hpp"
 
+#include "cluster/architecture.hpp"
+
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
@@ -30,6 +32,18 @@ std::string cluster_gaps(const cluster::Cluster& cluster, bool kernels) {
     }
     if (missing.empty()) return {};
     return fmt::format("cluster '{}' says nothing of {}: taken as ideal, so the times are lower bounds (docs/collectives.md)", cluster.name, fmt::join(missing, ", "));
+}
+
+std::string precision_gap(const strategy::Scenario& s) {
+    constexpr int kFirstWithBf16 = 80;
+    const cluster::Architecture* known = cluster::architecture(s.cluster.device);
+    const bool without = known != nullptr && known->capability > 0 && known->capability < kFirstWithBf16 && s.library == kernel::Library::cuda;
+    if (!without || strategy::compute_dtype(s.training.precision) != DType::bf16) return {};
+    const char* const instead = s.strategy.system == strategy::System::zerosim
+                                    ? ""
+                                    : " PyTorch emulates it, and computes attention in fp32 with all scores stored, which is not planned: more memory and time than this.";
+    return fmt::format("{}: compute capability {}.{} has no bf16 units.{} train.precision fp16-mixed runs there", s.cluster.device.name,
+                       known->capability / 10, known->capability % 10, instead);
 }
 
 } // namespace zerosim::config

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cluster/cluster.hpp"
+#include "strategy/scenario.hpp"
 
 #include <string>
 
@@ -11,5 +12,7 @@ namespace zerosim::config {
 
 /// One sentence that names the keys; empty for CPUs and where nothing is missing. `kernels`: those of the device too.
 [[nodiscard]] std::string cluster_gaps(const cluster::Cluster& cluster, bool kernels);
+/// What a GPU cannot do in the asked precision, and what PyTorch does instead; empty if it can.
+[[nodiscard]] std::string precision_gap(const strategy::Scenario& scenario);
 
 } // namespace zerosim::config

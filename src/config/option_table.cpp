@@ -70,7 +70,7 @@ void training(Table& t) {
     t.real("train.initial-loss-scale", "65536", 1, 4294967296.0, "loss scale of fp16-mixed at the first step");
     t.text("train.recompute", "none", "none | full | every:K (blocks 0, K, 2K, ...) | selective (all but attention and every second product), computed again in backward");
     t.flag("train.recompute-early-stop", true, "recomputation ends at the last tensor that backward needs");
-    t.choice("train.attention", {"flash", "standard"}, {}, "flash: scores are never stored; standard: by separate products (ddp, fsdp2, deepspeed, fsdp)");
+    t.choice("train.attention", {"flash", "standard"}, {}, "flash: scores are never stored; standard: by separate products (ddp, fsdp2, deepspeed, fsdp, megatron)");
     t.flag("train.compile", false, "torch.compile of each block (ddp, fsdp2)");
     t.real("train.dropout", "0", 0, 0.999, "probability to drop, after embedding, attention and feed-forward, or where the modules have it");
     t.integer("train.seed", "0", 0, 9e18, "of weights and dropout");
@@ -91,7 +91,7 @@ void techniques(Table& t) {
     frozen.default_value.clear();
     frozen.default_text = "as train.precision";
     t.flag("train.lora-embeddings", false, "embedding and head are trained too, as copies (PEFT's modules_to_save)");
-    t.choice("train.quantize-weights", {"none", "nf4", "nf4-double", "int8", "int4"}, {}, "frozen matrices of blocks: bitsandbytes' NF4 and LLM.int8, GPTQ's int4");
+    t.choice("train.quantize-weights", {"none", "nf4", "nf4-double", "nf4-torchao", "int8", "int4"}, {}, "frozen matrices of blocks: bitsandbytes' NF4 and LLM.int8, torchao's NF4, GPTQ's int4");
     t.choice("train.offload-activations", {"none", "cpu"}, {}, "cpu: saved tensors go to pinned host memory and come back for backward");
     t.integer("train.loss-chunks", "1", 1, 65536, "head, loss and their gradients in this many chunks of the tokens");
     t.flag("train.fused-loss", false, "head and loss in one function that computes gradients in forward (Liger); megatron: gradients overwrite the logits");
@@ -122,7 +122,9 @@ void running(Table& t) {
     t.integer("stride", "1", 1, 1e6, "ranks of the predicted group are this far apart (e.g. one device of each node)").commands =
         bits({Command::collectives});
     t.integer("repeats", "30", 1, 1e6, "timed repeats; the median is reported");
+}
 
+void looking_at_results(Table& t) {
     t.group("Checks", kScenario);
     t.flag("explain", false, "say who holds the peak's bytes, by which formula, and what would lower it: each change is planned").commands = bits({Command::run, Command::simulate});
     t.flag("estimators", false, "print what DeepSpeed's and accelerate's own estimators would say beside").commands = bits({Command::run, Command::simulate});
@@ -166,6 +168,7 @@ std::vector<Option> make_table() {
     inference_options(table);
     job_options(table);
     running(table);
+    looking_at_results(table);
     return std::move(table.rows);
 }
 

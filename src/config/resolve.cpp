@@ -328,6 +328,7 @@ Resolved resolve(const Request& request, const SearchPaths& paths, const Machine
     resolved.warnings = std::move(reading.warnings);
     const cluster::Cluster& cluster = resolved.scenario.cluster;
     if (std::string gaps = cluster_gaps(cluster, true); !gaps.empty()) resolved.warnings.push_back(std::move(gaps));
+    if (std::string gap = precision_gap(resolved.scenario); !gap.empty()) resolved.warnings.push_back(std::move(gap));
     if (request.command == Command::simulate && cluster.name == "local" && !cluster.measured)
         resolved.warnings.push_back("the cluster 'local' is that of another machine until zerosim calibrate has measured this one");
     return resolved;

@@ -17,6 +17,7 @@ void strategy_options(Table& t) {
     t.choice("strategy.offload-parameters", {"none", "cpu", "nvme"}, {}, "where parameter shards lie (fsdp2: both on the cpu, or neither)");
     t.choice("strategy.offload-optimizer", {"none", "cpu", "nvme"}, {}, "where optimizer states lie (fsdp2: as the parameters)");
     t.flag("strategy.wrap", true, "false: with one rank, the plain module without DistributedDataParallel (ddp)");
+    t.flag("strategy.wrap-embeddings", false, "embedding and head are units of their own, not parts of the root's (fsdp2)");
     t.flag("strategy.gradient-as-bucket-view", false, "gradients are views of the buckets (ddp)");
     t.flag("strategy.use-orig-params", true, "the optimizer sees each parameter's part of a flat shard; false: one tensor a unit (fsdp)");
     t.flag("strategy.limit-all-gathers", true, "the host waits for all but two gathered units to be freed (fsdp)");

@@ -130,7 +130,7 @@ private:
         if (const auto* const value = node.as_boolean()) return value->get() ? "true" : "false";
         std::string all;
         if (const auto* const values = node.as_array())
-            for (const auto& item : *values) all += (all.empty() ? "" : " ") + value_text(item);
+            for (const auto& item : *values) all += fmt::format("{}{}", all.empty() ? "" : " ", value_text(item));
         return all;
     }
 
@@ -201,7 +201,7 @@ private:
     }
 
     void optimizer() {
-        one_of(at("optimizer.name"), text("optimizer.name", "AdamW"), {"AdamW", "Adam"});
+        (void)one_of(at("optimizer.name"), text("optimizer.name", "AdamW"), {"AdamW", "Adam"});
         const std::string legacy = text("optimizer.fused") == "false" ? "foreach" : "fused";
         const std::string implementation = one_of(at("optimizer.implementation"), text("optimizer.implementation", legacy), {"fused", "foreach"});
         set("train.optimizer", implementation == "fused" ? "adamw" : "adamw-foreach", "optimizer.implementation");

@@ -46,9 +46,10 @@ constexpr std::array<std::pair<std::string_view, Placement>, 3> kPlacements{
     {{"none", Placement::device}, {"cpu", Placement::cpu}, {"nvme", Placement::nvme}}};
 constexpr std::array<std::pair<std::string_view, FsdpOptions::BackwardPrefetch>, 3> kBackwardPrefetches{
     {{"pre", FsdpOptions::BackwardPrefetch::pre}, {"post", FsdpOptions::BackwardPrefetch::post}, {"none", FsdpOptions::BackwardPrefetch::none}}};
-constexpr std::array<std::pair<std::string_view, WeightFormat>, 5> kWeightFormats{{{"none", WeightFormat::full},
+constexpr std::array<std::pair<std::string_view, WeightFormat>, 6> kWeightFormats{{{"none", WeightFormat::full},
                                                                                    {"nf4", WeightFormat::nf4},
                                                                                    {"nf4-double", WeightFormat::nf4_double},
+                                                                                   {"nf4-torchao", WeightFormat::nf4_torchao},
                                                                                    {"int8", WeightFormat::int8},
                                                                                    {"int4", WeightFormat::int4}}};
 constexpr std::array<std::pair<std::string_view, DeviceChoice>, 3> kDevices{
@@ -162,6 +163,7 @@ Strategy strategy_of(const Values& values) {
     s.reuse_gathered = values.boolean("strategy.reuse-gathered");
     s.gradient_as_bucket_view = values.boolean("strategy.gradient-as-bucket-view");
     s.wrap = values.boolean("strategy.wrap");
+    s.wrap_embeddings = values.boolean("strategy.wrap-embeddings");
     s.fsdp.original_parameters = values.boolean("strategy.use-orig-params");
     s.fsdp.limit_all_gathers = values.boolean("strategy.limit-all-gathers");
     s.fsdp.forward_prefetch = values.boolean("strategy.forward-prefetch");

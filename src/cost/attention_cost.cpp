@@ -1,5 +1,6 @@
 #include "cost/attention_cost.hpp"
 
+#include "cluster/architecture.hpp"
 #include "kernel/work.hpp"
 
 #include <algorithm>
@@ -24,12 +25,19 @@ double backward_passes_seconds(const kernel::Attributes& a, const cluster::Devic
     return kPasses * kElementBytes * query / (device.memory_bytes_per_second * device.memory_efficiency);
 }
 
+/// The device's best library is cuDNN where the software takes it.
+bool takes_flash2(const cluster::DeviceSpec& device, const cluster::Software& software) {
+    const cluster::Architecture* known = cluster::architecture(device);
+    const bool cudnn = software.cudnn_attention_from > 0 && known != nullptr && known->capability >= software.cudnn_attention_from;
+    return !cudnn && device.attention.flash2_efficiency > 0;
+}
+
 } // namespace
 
 double attention_seconds(const kernel::Attributes& attributes, bool backward, double peak, const cluster::DeviceSpec& device,
                          const cluster::Software& software) {
     const cluster::AttentionSpeed& speed = device.attention;
-    const bool flash2 = !software.best_attention && speed.flash2_efficiency > 0;
+    const bool flash2 = takes_flash2(device, software);
     double efficiency = flash2 ? speed.flash2_efficiency : device.attention_efficiency;
     double softmax = flash2 ? kFlash2Softmax : speed.softmax_flops;
     double ramp = flash2 ? kFlash2Ramp : speed.ramp_tokens;

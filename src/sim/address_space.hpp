@@ -1,4 +1,4 @@
-// Where cudaMalloc puts a segment: the highest free range of addresses that holds it, aligned to the power of two above its size.
+// Where cudaMalloc puts a segment: first fit from the lowest address among the ranges that the process has, then a new range below them.
 // Called by the model of the caching allocator, whose best fit chooses among equal free blocks by address.
 // Knows no memory: only ranges of addresses.
 #pragma once
@@ -17,7 +17,8 @@ private:
     struct Range {
         std::int64_t begin = 0, end = 0;
     };
-    std::vector<Range> free_{{0, std::int64_t{1} << 56}};   // by address, ascending
+    std::vector<Range> holes_;                       // free parts of reserved ranges, the highest first
+    std::int64_t lowest_ = std::int64_t{1} << 56;    // reserved so far: from here on
 };
 
 }  // namespace zerosim::sim

@@ -27,8 +27,8 @@ void check_own_kernels(const Scenario& s) {
     require(!is_windowed(s), fmt::format("train.sequence-length {} is more than the attention window of {} ({} tokens); windowed attention is not implemented yet "
                                          "for the asked system: ddp, fsdp, fsdp2 and deepspeed have it",
                                          s.training.sequence_length, s.model.name, s.model.sliding_window));
-    require(!s.training.standard_attention,
-            "train.attention standard is of the systems ddp, fsdp, fsdp2 and deepspeed; the asked system's kernels never store scores");
+    require(!s.training.standard_attention || s.strategy.system == System::megatron,
+            "train.attention standard is of the systems ddp, fsdp, fsdp2, deepspeed and megatron; the asked system's kernels never store scores");
 }
 
 }  // namespace
@@ -50,8 +50,8 @@ void check_model(const Scenario& s) {
 std::string planned_only(const Scenario& s) {
     const std::string feature = model::beyond_basic(s.model);
     if (!feature.empty()) return fmt::format("model {} has {}", s.model.name, feature);
-    if (!has_eager_modules(s)) return {};
     if (s.training.standard_attention) return "train.attention standard";
+    if (!has_eager_modules(s)) return {};
     if (s.training.dropout > 0) return fmt::format("train.dropout {}", s.training.dropout);
     if (is_windowed(s)) return "windowed attention";
     return {};

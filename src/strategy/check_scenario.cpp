@@ -31,6 +31,11 @@ void check_torch_options(const Scenario& s) {
     const bool ddp = s.strategy.system == System::ddp, fsdp2 = s.strategy.system == System::fsdp2, fsdp = s.strategy.system == System::fsdp;
     const std::string_view system = name_of(s.strategy.system);
     const bool offload = s.strategy.parameters_at == Placement::cpu || s.strategy.optimizer_at == Placement::cpu;
+    require(fsdp2 || !s.strategy.wrap_embeddings, fmt::format("strategy.wrap-embeddings is an option of fsdp2, not of {}", system));
+    require(!s.strategy.wrap_embeddings || !s.model.tied,
+            fmt::format("strategy.wrap-embeddings: {} has one weight for embedding and head, which two units of FSDP2 cannot share", s.model.name));
+    require(!s.strategy.wrap_embeddings || !s.training.fused_loss,
+            "strategy.wrap-embeddings: train.fused-loss reads the head's weight without calling its module, so that FSDP2 would not gather it");
     require(ddp || !s.strategy.gradient_as_bucket_view, fmt::format("strategy.gradient-as-bucket-view is an option of ddp, not of {}", system));
     if (s.strategy.system == System::deepspeed) return;   // check_deepspeed knows its offload
     require(fsdp2 || fsdp || !offload, fmt::format("strategy.offload-parameters and -optimizer are not implemented for the {} system; fsdp2 has them", system));

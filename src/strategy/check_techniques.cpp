@@ -54,6 +54,25 @@ void check_adapters(const Scenario& s) {
                 fmt::format("train.lora-targets: model {} has no linear layer '{}' in its blocks; it has {}", s.model.name, target, fmt::join(names, ", ")));
 }
 
+/// Packed weights that are sharded: bitsandbytes' Params4bit where quant_storage makes a vector of the compute dtype of them (its documentation: FSDP-QLoRA;
+/// transformers: the same with ZeRO-3), torchao's NF4Tensor under FSDP2, for which it has the hooks.
+void check_packed_shards(const Scenario& s, bool whole) {
+    const Training& t = s.training;
+    if (whole || t.frozen_weights == WeightFormat::full) return;
+    const bool fsdp2 = s.strategy.system == System::fsdp2, zero3 = s.strategy.system == System::deepspeed;
+    require(t.frozen_weights != WeightFormat::int8,
+            "train.quantize-weights int8 needs whole parameters (system ddp, or deepspeed below stage 3): bitsandbytes' Int8Params are integers, which "
+            "have no quant_storage, so that neither FSDP nor ZeRO-3 shards them; nf4 is sharded by fsdp2 and by deepspeed stage 3");
+    require(t.frozen_weights != WeightFormat::int4,
+            "train.quantize-weights int4 needs whole parameters (system ddp, or deepspeed below stage 3): GPTQ's packed weights are integer buffers, not "
+            "parameters, which neither FSDP nor ZeRO-3 shards; nf4 is sharded by fsdp2 and by deepspeed stage 3");
+    require(fsdp2 || zero3, "train.quantize-weights nf4 with sharded weights is planned for fsdp2 and for deepspeed stage 3");
+    require(fsdp2 || t.frozen_weights != WeightFormat::nf4_torchao,
+            "train.quantize-weights nf4-torchao: torchao's NF4Tensor has hooks for FSDP2, none for ZeRO-3, which shards nf4 and nf4-double");
+    require(!fsdp2 || (t.precision == Precision::bf16 && s.strategy.parameters_at == Placement::device),
+            "train.quantize-weights under fsdp2: packed bits are sharded in the compute dtype (quant_storage), so train.precision must be bf16, without offload");
+}
+
 /// Sharded parameters have one dtype and one layout; packed bits take the compute dtype's.
 void check_sharding(const Scenario& s) {
     const Training& t = s.training;
@@ -65,11 +84,7 @@ void check_sharding(const Scenario& s) {
     only_ddp(!t.frozen_precision, "train.frozen-precision");
     only_ddp(!t.lora_embeddings, "train.lora-embeddings");
     const bool whole = ddp || (s.strategy.system == System::deepspeed && s.strategy.zero_stage < 3);
-    const bool nf4 = t.frozen_weights == WeightFormat::nf4 || t.frozen_weights == WeightFormat::nf4_double;
-    const bool shards_packed = s.strategy.system == System::fsdp2 && nf4 && t.precision == Precision::bf16 && s.strategy.parameters_at == Placement::device;
-    require(whole || shards_packed || t.frozen_weights == WeightFormat::full,
-            "train.quantize-weights needs whole parameters (system ddp, or deepspeed below stage 3), or FSDP2's shards of bitsandbytes' packed bits in the "
-            "compute dtype (quant_storage): system fsdp2 with nf4 or nf4-double, train.precision bf16 and no offload");
+    check_packed_shards(s, whole);
     require(whole || s.model.weight_density == 1, "model.weight-density needs whole parameters: system ddp, or deepspeed below stage 3");
     require(!s.strategy.wrap || !t.lora_embeddings || t.lora_precision == t.frozen_precision,
             "train.lora-embeddings: DDP's buckets have one dtype, so train.lora-precision and train.frozen-precision must be equal (or strategy.wrap false)");

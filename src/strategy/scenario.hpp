@@ -19,8 +19,8 @@ enum class System : std::uint8_t { zerosim, ddp, fsdp, fsdp2, deepspeed, megatro
 enum class Precision : std::uint8_t { bf16_mixed, fp16_mixed, bf16, fp32 };
 enum class Optimizer : std::uint8_t { adamw, adamw_foreach, sgd_momentum, adamw_8bit, adamw_8bit_paged, adamw_paged };
 enum class Placement : std::uint8_t { device, cpu, nvme };
-/// How frozen weights of linear layers are stored: bitsandbytes' NF4 (with double quantization) and LLM.int8, GPTQ's 4 bits.
-enum class WeightFormat : std::uint8_t { full, nf4, nf4_double, int8, int4 };
+/// How frozen weights of linear layers are stored: bitsandbytes' NF4 (with double quantization), torchao's, LLM.int8, GPTQ's 4 bits.
+enum class WeightFormat : std::uint8_t { full, nf4, nf4_double, nf4_torchao, int8, int4 };
 enum class CollectiveOrder : std::uint8_t { rank, library };
 
 /// Arguments of FullyShardedDataParallel (fsdp).
@@ -67,6 +67,7 @@ struct Strategy {
     DeepSpeedOptions deepspeed;
     std::optional<bool> sync_each_batch;      // fsdp, fsdp2: reduce after every micro-batch; none: fsdp true, fsdp2 false (no_sync)
     bool wrap = true;                         // ddp with one rank: false = the plain module, without buckets
+    bool wrap_embeddings = false;             // fsdp2: embedding and head are units of their own, not parts of the root's
 };
 
 /// none, full, or every K-th block (0, K, 2K, ...): every = 0, 1, K.

@@ -23,7 +23,7 @@ inline std::string first_different_line(const std::string& expected, const std::
 }
 
 inline void expect_golden(const std::string& name, const std::string& actual) {
-    const std::string path = std::string(ZEROSIM_SOURCE_DIR) + "/tests/golden/" + name;
+    const std::string path = ZEROSIM_SOURCE_DIR "/tests/golden/" + name;
     if (const char* update = std::getenv("ZEROSIM_UPDATE_GOLDEN"); update && *update == '1') {
         std::ofstream(path) << actual;
         return;

@@ -47,12 +47,13 @@ Bounds bounds_of(const config::Resolved& resolved) {
     throw ConfigError(fmt::format("--{} '{}': it takes {}{}", largest ? "max" : "min", key, fmt::join(names, ", "), did_you_mean(key, names)));
 }
 
+std::int64_t needed_bytes(const analysis::MemoryReport& m) { return m.peak_reserved + m.context + m.communicator; }
+
 std::string missing(const Replanned& planned) {
     const analysis::MemoryReport& m = planned.memory;
     const auto peak = std::max({std::pair{m.forward_peak, "forward"}, std::pair{m.backward_peak, "backward"}, std::pair{m.optimizer_peak, "optimizer"},
                                 std::pair{m.init_peak, "init"}});
-    const std::int64_t needed = m.peak_reserved + m.context + m.communicator;
-    return fmt::format("the device: {} needed, {} there; the peak is in {}", format_bytes(static_cast<double>(needed)),
+    return fmt::format("the device: {} needed, {} there; the peak is in {}", format_bytes(static_cast<double>(needed_bytes(m))),
                        format_bytes(static_cast<double>(m.device_total)), peak.second);
 }
 
@@ -72,6 +73,19 @@ std::string advice(const strategy::Scenario& s, const Bounds& bounds) {
 /// Ranks grow by whole nodes beyond the first, as jobs are launched.
 std::int64_t ranks_at(std::int64_t index, std::int64_t per_node) { return index <= per_node ? index : (index - per_node + 1) * per_node; }
 
+/// Where no number of ranks fits: the one that needs least, of one node's and whole nodes' by doubling. Needs grow again beyond it: shards are
+/// padded, and a first row of every parameter is gathered from each rank (fsdp2).
+std::int64_t least_needing_ranks(Replanner& replanner, std::int64_t per_node) {
+    std::int64_t best = 1, least = INT64_MAX;
+    for (std::int64_t ranks = 1; ranks <= kMostRanks; ranks = ranks < per_node ? std::min(2 * ranks, per_node) : 2 * ranks) {
+        const auto planned = replanner.with("ranks", std::to_string(ranks));
+        if (!planned || needed_bytes(planned->memory) >= least) continue;
+        least = needed_bytes(planned->memory);
+        best = ranks;
+    }
+    return best;
+}
+
 }  // namespace
 
 analysis::Limit limit_of(const config::Resolved& resolved, Replanner& replanner) {
@@ -90,9 +104,11 @@ analysis::Limit limit_of(const config::Resolved& resolved, Replanner& replanner)
         limit.stopped_by = bounds.largest ? fmt::format("nothing up to {}", format_count(bounds.range.high)) : "nothing: one rank fits";
         if (bounds.key == "train.sequence-length") limit.stopped_by = fmt::format("the {} positions of model {}", format_count(bounds.range.high), resolved.scenario.model.name);
     } else {
+        const bool no_ranks = limit.value == 0 && bounds.key == "ranks";
+        if (no_ranks) limit.next = least_needing_ranks(replanner, per_node);
         const auto next = replanner.with(key, std::to_string(limit.next));
         limit.stopped_by = next ? missing(*next) : replanner.refusal();
-        if (limit.value == 0) limit.stopped_by += "; " + advice(resolved.scenario, bounds);
+        if (limit.value == 0) limit.stopped_by += (no_ranks ? ", and no other number of ranks that was tried needs less; " : "; ") + advice(resolved.scenario, bounds);
     }
     return limit;
 }

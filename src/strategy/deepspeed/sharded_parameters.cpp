@@ -1,15 +1,27 @@
 #include "strategy/deepspeed/sharded_parameters.hpp"
 
+#include "strategy/torch/quantization.hpp"
+
 namespace zerosim::strategy::deepspeed {
 
 using schedule::Space;
+
+namespace {
+
+/// bitsandbytes' Params4bit with quant_storage in the compute dtype is a vector of such elements over the packed bits, which ZeRO partitions as any
+/// other; what it takes to widen them is no parameter and stays whole on every rank (nn/modules.py, Linear4bit).
+bool is_packed(const ShardedParameter& p) { return p.parameter->format != WeightFormat::full; }
+
+std::int64_t packed_bytes(const Parameter& p) { return torch::packed_parts(p.format, p.rows, p.columns).front().bytes; }
+
+}  // namespace
 
 ShardedParameters::ShardedParameters(Engine& engine, torch::LanguageModel& model) : engine_(engine), model_(model) {
     std::int64_t persisted = 0;
     for (Parameter& parameter : model.parameters()) {
         ShardedParameter& p = all_.emplace_back();
         p.parameter = &parameter;
-        p.elements = parameter.elements();
+        p.elements = is_packed(p) ? ceil_div(packed_bytes(parameter), size_of(engine.compute_dtype)) : parameter.elements();
         p.shard = ceil_div(p.elements, engine.ranks);
         p.layout = parameter.layout;
         p.id = static_cast<int>(all_.size());
@@ -28,13 +40,23 @@ ShardedParameter::Whole ShardedParameters::declare_whole(const ShardedParameter&
     program.at(whole.storage).payload_total = p.elements * width;
     whole.flat = program.tensor(p.parameter->name, whole.storage, engine_.compute_dtype, 1, padded);
     whole.by_rank = program.tensor(p.parameter->name, whole.storage, engine_.compute_dtype, engine_.ranks, p.shard);
-    whole.shaped = engine_.shaped(*p.parameter, engine_.part(p.parameter->name, whole.flat, 0, p.elements));
+    whole.shaped = shaped(p, whole.flat);
     return whole;
+}
+
+/// As a product takes it: a matrix, or the vector of its packed bits.
+TensorId ShardedParameters::shaped(const ShardedParameter& p, TensorId flat) const {
+    if (!is_packed(p)) return engine_.shaped(*p.parameter, engine_.part(p.parameter->name, flat, 0, p.elements));
+    schedule::Tensor view = engine_.program.at(flat);
+    view.dtype = DType::uint8;
+    view.rows = 1;
+    view.columns = view.row_stride = packed_bytes(*p.parameter);
+    return engine_.program.tensor(view);
 }
 
 /// One rank needs no copy: the parameter is a view of its shard.
 void ShardedParameters::view_shard(ShardedParameter& p) {
-    p.gathered.shaped = p.kept.shaped = engine_.shaped(*p.parameter, engine_.part(p.parameter->name, p.shard_tensor, 0, p.elements));
+    p.gathered.shaped = p.kept.shaped = shaped(p, p.shard_tensor);
     p.gathered.storage = p.kept.storage = StorageId{};
     p.parameter->value.tensor = p.gathered.shaped;
 }
@@ -52,7 +74,8 @@ void ShardedParameters::construct() {
         p.gathered = declare_whole(p, e.streams.gather_pool);
         p.kept = declare_whole(p, e.streams.compute_pool);
         const Value whole = e.make(e.streams.compute, p.parameter->name, p.shard * e.ranks, e.compute_dtype, Role::gathered_parameter);
-        e.program.initialize(e.streams.compute, whole.tensor, {}, e.whole_range(p.layout, p.shard * e.ranks));
+        if (is_packed(p)) e.program.fill(e.streams.compute, whole.tensor, 0);   // values come from a checkpoint
+        else e.program.initialize(e.streams.compute, whole.tensor, {}, e.whole_range(p.layout, p.shard * e.ranks));
         e.collective(CollectiveKind::broadcast, "broadcast", e.streams.compute, whole.tensor, whole.tensor);
         p.built = e.make(e.streams.compute, p.parameter->name, p.shard, e.compute_dtype, Role::parameter_shard);
         schedule::Tensor own = e.program.at(whole.tensor);
@@ -60,11 +83,16 @@ void ShardedParameters::construct() {
         own.offset = {0, e.ranks > 1 ? p.shard * size_of(own.dtype) : 0, e.data};
         e.program.copy(e.streams.compute, e.program.tensor(own), p.built.tensor);
         Parameter& parameter = *p.parameter;
-        parameter.dtype = parameter.value.dtype = e.compute_dtype;
+        parameter.dtype = e.compute_dtype;
+        parameter.value.dtype = is_packed(p) ? DType::uint8 : e.compute_dtype;
         parameter.value.rows = parameter.rows;
         parameter.value.columns = parameter.columns;
         use(p, false);
         if (parameter.trainable) e.tape.require_gradient(parameter);
+        if (!is_packed(p)) continue;
+        const auto parts = torch::packed_parts(parameter.format, parameter.rows, parameter.columns);
+        for (std::size_t i = 1; i < parts.size(); ++i)
+            parameter.statistics.push_back(e.tape.memory.allocate(parts[i].name, parts[i].bytes, e.streams.compute_pool, Role::parameter));
     }
     e.program.tags.layer = -1;
 }

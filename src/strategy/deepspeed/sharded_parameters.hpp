@@ -70,6 +70,7 @@ public:
 
 private:
     [[nodiscard]] ShardedParameter::Whole declare_whole(const ShardedParameter& p, PoolId pool) const;
+    [[nodiscard]] TensorId shaped(const ShardedParameter& p, TensorId flat) const;
     void use(ShardedParameter& p, bool kept);
     void gather_alone(ShardedParameter& p, GatherHandle& handle);
     void gather_together(GatherHandle& handle);

@@ -16,6 +16,9 @@ constexpr std::int64_t kBlockBytes = 2048;
 /// [chunk_cat] Rank by rank: its rows of every gradient, padded with zeros to equal parts.
 void ParameterGroup::chunk_cat(const std::vector<Pending>& pending, StorageId input, std::int64_t shard_elements) {
     const std::int64_t width = size_of(comm_.reduce_dtype);
+    std::int64_t table_entries = 6 * static_cast<std::int64_t>(pending.size()) + 2;   // 8 bytes each: of gradients, and of blocks
+    for (const Pending& p : pending) table_entries += ceil_div(p.member->shard_elements * width, kBlockBytes);
+    const Buffer table = tape_.scratch("copy_in_table", 8 * table_entries);
     std::vector<TensorId> pairs, padding;
     const auto part = [&](std::int64_t rows, std::int64_t columns, std::int64_t at) {
         schedule::Tensor view = tape_.program.at(tape_.program.tensor("reduce_input", input, comm_.reduce_dtype, rows, columns, {at * width, 0, {}}));
@@ -51,12 +54,7 @@ void ParameterGroup::reduce(std::vector<Pending> pending, std::int64_t shard_ele
     TensorId whole, slice;
     Buffer input = scratch("reduce_input", shard_elements * comm_.shard_ranks, comm_.reduce_dtype, comm_.compute_pool, Role::bucket, whole);
     std::vector<Member*> members;
-    std::int64_t table_entries = 6 * static_cast<std::int64_t>(pending.size()) + 2;   // 8 bytes each: of gradients, and of blocks
-    for (const Pending& p : pending) table_entries += ceil_div(p.member->shard_elements * size_of(comm_.reduce_dtype), kBlockBytes);
-    {
-        const Buffer table = tape_.scratch("copy_in_table", 8 * table_entries);
-        chunk_cat(pending, input.storage(), shard_elements);
-    }
+    chunk_cat(pending, input.storage(), shard_elements);
     for (const Pending& p : pending) members.push_back(p.member);
     pending.clear();
     tape_.program.wait_stream(comm_.scatter, comm_.compute);

@@ -57,16 +57,28 @@ ParameterGroup::ParameterGroup(Tape& tape, Comm& comm, std::vector<Parameter*> p
     }
 }
 
-/// bitsandbytes' Params4bit with quant_storage in the compute dtype: a vector of such elements over the packed bits, sharded as others are;
-/// what it takes to widen them is no parameter and stays whole on every rank (nn/modules.py, Linear4bit).
-ParameterGroup::Member ParameterGroup::packed_member(Parameter& p) {
+namespace {
+
+/// Of a packed matrix, what is sharded.
+std::int64_t sharded_bytes(const Parameter& p) {
     const auto parts = torch::packed_parts(p.format, p.rows, p.columns);
+    std::int64_t bytes = 0;
+    for (std::size_t i = 0; i < torch::sharded_parts(p.format); ++i) bytes += parts[i].bytes;
+    return bytes;
+}
+
+}  // namespace
+
+/// bitsandbytes' Params4bit with quant_storage in the compute dtype: a vector of such elements over the packed bits, sharded as others are;
+/// what it takes to widen them is no parameter and stays whole on every rank (nn/modules.py, Linear4bit). torchao's NF4Tensor: torch::sharded_parts.
+ParameterGroup::Member ParameterGroup::packed_member(Parameter& p) {
+    const std::int64_t whole_bytes = sharded_bytes(p);
     Member m;
     m.parameter = &p;
-    m.shard_elements = ceil_div(ceil_div(parts.front().bytes, size_of(comm_.compute_dtype)), comm_.shard_ranks);
+    m.shard_elements = ceil_div(ceil_div(whole_bytes, size_of(comm_.compute_dtype)), comm_.shard_ranks);
     const std::int64_t bytes = m.shard_elements * comm_.shard_ranks * size_of(comm_.compute_dtype);
     m.whole = tape_.program.storage(p.name, bytes, comm_.compute_pool, Role::gathered_parameter, layer_);
-    m.whole_tensor = tape_.program.tensor(p.name, m.whole, DType::uint8, 1, parts.front().bytes);
+    m.whole_tensor = tape_.program.tensor(p.name, m.whole, DType::uint8, 1, whole_bytes);
     m.whole_by_rank = tape_.program.tensor(p.name, m.whole, comm_.compute_dtype, comm_.shard_ranks, m.shard_elements);
     p.dtype = comm_.compute_dtype;
     p.value.tensor = m.whole_tensor;
@@ -78,12 +90,12 @@ ParameterGroup::Member ParameterGroup::packed_member(Parameter& p) {
 
 void ParameterGroup::allocate_packed(Member& m) {
     const auto parts = torch::packed_parts(m.parameter->format, m.parameter->rows, m.parameter->columns);
-    m.shard = tape_.program.shard_storage(m.parameter->name, m.shard_elements * size_of(comm_.compute_dtype), parts.front().bytes, comm_.compute_pool,
+    m.shard = tape_.program.shard_storage(m.parameter->name, m.shard_elements * size_of(comm_.compute_dtype), sharded_bytes(*m.parameter), comm_.compute_pool,
                                           Role::parameter_shard, layer_);
     tape_.program.alloc(m.shard);
     m.shard_tensor = tape_.view(m.parameter->name, m.shard, comm_.compute_dtype, m.shard_elements, 1);
     tape_.program.fill(comm_.compute, m.shard_tensor, 0);   // values come from a checkpoint
-    for (std::size_t i = 1; i < parts.size(); ++i)
+    for (std::size_t i = torch::sharded_parts(m.parameter->format); i < parts.size(); ++i)
         m.parameter->statistics.push_back(tape_.memory.allocate(parts[i].name, parts[i].bytes, comm_.compute_pool, Role::parameter));
 }
 

@@ -8,6 +8,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <memory>
 
 namespace zerosim::strategy {
@@ -25,7 +26,16 @@ public:
         const bool reshard = scenario.strategy.zero_stage == 3;
         for (int layer = 0; layer < model.layers(); ++layer)
             blocks_.push_back(std::make_unique<ParameterGroup>(tape, comm, model.block(layer), reshard, layer));
-        root_ = std::make_unique<ParameterGroup>(tape, comm, model.root(), reshard, -1);
+        std::vector<Parameter*> root = model.root();
+        if (scenario.strategy.wrap_embeddings) {
+            for (Parameter* own : {&model.parameters().front(), &model.head()}) {
+                std::erase(root, own);
+                apart_.push_back({own, std::make_unique<ParameterGroup>(tape, comm, std::vector{own}, reshard, -1)});
+            }
+            if (!blocks_.empty()) apart_.back().before = blocks_.back().get();
+            hook_apart();
+        }
+        root_ = std::make_unique<ParameterGroup>(tape, comm, root, reshard, -1);
     }
 
     /// to_empty(): module by module; a tied head is visited after the embedding that it shares.
@@ -38,6 +48,7 @@ public:
         torch::StepHooks h;
         h.before_forward = [this](bool last) {
             comm_.synchronize = last || scenario_.strategy.sync_each_batch.value_or(false);
+            for (Apart& unit : apart_) unit.calls = 0;
             // [_root_pre_forward]: the first gathers read what the optimizer wrote.
             comm_.gathers_wait(tape_.program, tape_.program.last(comm_.compute));
             root_->unshard();
@@ -52,20 +63,39 @@ public:
             // Their pool's stream reuses them only after its next wait for the current one [foreach_reduce]; here it waits at once.
             tape_.program.wait_stream(comm_.scatter, comm_.compute);
             tape_.program.wait_stream(comm_.reduce, comm_.compute);
-            for (const auto& block : blocks_) block->drop_gradients();
-            root_->drop_gradients();
+            for (ParameterGroup* group : groups()) group->drop_gradients();
         };
         return h;
     }
 
 private:
-    ParameterGroup& group_of(const Parameter& p) { return p.layer < 0 ? *root_ : *blocks_[static_cast<std::size_t>(p.layer)]; }
+    /// A unit of one parameter, whose module is called like any other: the embedding, the head.
+    struct Apart {
+        Parameter* parameter;
+        std::unique_ptr<ParameterGroup> group;
+        ParameterGroup* before = nullptr;   // whose forward ends before this one's first: what backward prefetches then; null: none
+        int calls = 0;                      // of one forward
+    };
 
-    Value before_block(int layer, Value x) {
-        ParameterGroup& group = *blocks_[static_cast<std::size_t>(layer)];
-        group.unshard();
-        group.wait_for_unshard(true);
-        // [RegisterPostBackwardFunction]: runs when the gradient of the block's input is complete.
+    Apart* apart(const Parameter* p) {
+        const auto found = std::ranges::find(apart_, p, &Apart::parameter);
+        return found == apart_.end() ? nullptr : &*found;
+    }
+    ParameterGroup& group_of(const Parameter& p) {
+        if (const Apart* own = apart(&p)) return *own->group;
+        return p.layer < 0 ? *root_ : *blocks_[static_cast<std::size_t>(p.layer)];
+    }
+    /// Blocks, the root, units of their own.
+    std::vector<ParameterGroup*> groups() {
+        std::vector<ParameterGroup*> all;
+        for (const auto& block : blocks_) all.push_back(block.get());
+        all.push_back(root_.get());
+        for (const Apart& unit : apart_) all.push_back(unit.group.get());
+        return all;
+    }
+
+    /// [RegisterPostBackwardFunction]: runs when the gradient of a unit's input is complete.
+    Value with_post_backward(ParameterGroup& group, Value x) {
         auto node = tape_.engine.node({x.node});
         if (node) {
             node->apply = [&group](torch::Node&, torch::Values& g) {
@@ -75,6 +105,38 @@ private:
         }
         x.node = node;
         return x;
+    }
+
+    /// Each call of such a module, a chunk of the loss too, gathers and reshards its weight, and so does its backward.
+    void hook_apart() {
+        tape_.before_module = [this](const torch::ModuleCall& call, const Value& x) {
+            const Apart* unit = apart(call.weight);
+            if (unit == nullptr) return x;
+            unit->group->unshard();
+            unit->group->wait_for_unshard(true);
+            return with_post_backward(*unit->group, x);
+        };
+        tape_.after_module = [this](const torch::ModuleCall& call, const Value& output) {
+            Apart* unit = apart(call.weight);
+            if (unit == nullptr) return output;
+            unit->group->after_forward();
+            const bool first = unit->calls++ == 0;   // [_backward_prefetch]: before a later call comes the unit itself
+            if (output.node) {
+                output.node->before = [unit, first] {
+                    unit->group->unshard();
+                    unit->group->wait_for_unshard(false);
+                    if (first && unit->before != nullptr) unit->before->unshard();
+                };
+            }
+            return output;
+        };
+    }
+
+    Value before_block(int layer, Value x) {
+        ParameterGroup& group = *blocks_[static_cast<std::size_t>(layer)];
+        group.unshard();
+        group.wait_for_unshard(true);
+        return with_post_backward(group, std::move(x));
     }
 
     void after_block(int layer, const Value& output) {
@@ -91,12 +153,12 @@ private:
     void after_forward(const Value& logits) {
         root_->after_forward();
         if (logits.node) {
-            logits.node->before = [this] {
-                for (const auto& block : blocks_) block->begin_backward();
-                root_->begin_backward();
+            logits.node->before = [this, of_head = std::move(logits.node->before)] {
+                for (ParameterGroup* group : groups()) group->begin_backward();
+                if (of_head) of_head();
                 root_->unshard();
                 root_->wait_for_unshard(false);
-                if (!blocks_.empty()) blocks_.back()->unshard();
+                if (apart_.empty() && !blocks_.empty()) blocks_.back()->unshard();
             };
         }
         comm_.gathers_wait(tape_.program, std::exchange(comm_.copied_out, {}));
@@ -106,8 +168,8 @@ private:
     /// [_root_post_backward_final_callback]: groups whose inputs need no gradient, root first; then what is still held goes.
     void after_backward() {
         if (!root_->finished_backward()) root_->post_backward();
-        for (const auto& block : blocks_)
-            if (!block->finished_backward()) block->post_backward();
+        for (ParameterGroup* group : groups())
+            if (!group->finished_backward()) group->post_backward();
         comm_.previous_reduce_input.reset();
         // [finalize_backward]: the current stream waits for every post_reduce event.
         tape_.program.wait_stream(comm_.compute, comm_.scatter);
@@ -133,6 +195,7 @@ private:
     torch::OptimizerStep optimizer_;
     std::vector<std::unique_ptr<ParameterGroup>> blocks_;
     std::unique_ptr<ParameterGroup> root_;
+    std::vector<Apart> apart_;
 };
 
 void declare(Comm& c, schedule::Schedule& schedule, schedule::ProgramBuilder& program, const Scenario& s) {

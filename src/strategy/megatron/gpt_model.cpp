@@ -127,9 +127,12 @@ Value GptModel::core_attention(const Values& qkv) {
     const auto& t = scenario_.training;
     const torch::AttentionShape shape{.batch = t.micro_batch, .sequence = t.sequence_length, .heads = model_.heads, .kv_heads = model_.kv_heads,
                                       .head_dim = model_.head_dim};
-    if (!t.recompute.selective) return torch::attention(tape_, qkv[0], qkv[1], qkv[2], shape);
+    const auto attention = [this, &t, shape](const Value& q, const Value& k, const Value& v) {
+        return t.standard_attention ? unfused_attention(tape_, q, k, v, shape, t.dropout > 0) : torch::attention(tape_, q, k, v, shape);
+    };
+    if (!t.recompute.selective) return attention(qkv[0], qkv[1], qkv[2]);
     // [_checkpointed_attention_forward]: q, k, v are kept, the rest is computed again.
-    return tape_.engine.checkpoint(qkv[0], [this, k = qkv[1], v = qkv[2], shape](const Value& q) { return torch::attention(tape_, q, k, v, shape); });
+    return tape_.engine.checkpoint(qkv[0], [attention, k = qkv[1], v = qkv[2]](const Value& q) { return attention(q, k, v); });
 }
 
 Value GptModel::attend(const Layer& layer, const Value& x, const Value& angles) {

@@ -238,11 +238,10 @@ Value vocabulary_parallel_cross_entropy(Tape& tape, const Value& logits, const V
         for (const Value* kept : {&softmax, &mask, &masked}) node->saved.push_back(tape.engine.save(*kept));
     }
     node->apply = [&tape](Node& n, Values&) {
-        Value gradient;
+        Value gradient = tape.engine.unpack(n.saved.front());
         {
-            Values kept;
-            for (Saved& saved : n.saved) kept.push_back(tape.engine.unpack(saved));
-            gradient = kept[0];
+            Values masks;
+            for (std::size_t i = 1; i < n.saved.size(); ++i) masks.push_back(tape.engine.unpack(n.saved[i]));
         }
         tape.elementwise("multiply", {gradient.tensor}, gradient);   // by the loss's gradient, in place
         return Values{std::move(gradient)};

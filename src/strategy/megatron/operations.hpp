@@ -31,6 +31,9 @@ struct LinearContext {
 /// Rotated heads in a new tensor; keeps the angles alone [fused_apply_rotary_pos_emb].
 [[nodiscard]] Value rotate(Tape& tape, const Value& x, const Value& angles, std::int64_t head_dim);
 
+/// softmax(q k^T) v by separate products: the probabilities are kept, with dropout also its mask and result (5 bytes a score).
+[[nodiscard]] Value unfused_attention(Tape& tape, const Value& q, const Value& k, const Value& v, const torch::AttentionShape& shape, bool drops);
+
 /// VocabParallelCrossEntropy: the fp32 copy of the logits becomes the softmax in place, is saved, and becomes its gradient.
 [[nodiscard]] Value vocabulary_parallel_cross_entropy(Tape& tape, const Value& logits, const Value& targets);
 /// The same with the kernels that hosts have: a log-softmax in place, and in backward one more fp32 tensor of the logits.

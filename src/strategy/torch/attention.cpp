@@ -26,9 +26,9 @@ kernel::Attributes attributes_of(const AttentionShape& s) {
 }
 
 /// SDPA's choice: flash for 2-byte floats without a mask, heads of at most 256 and values as wide as queries [sdp_utils.cpp].
-bool takes_flash(const AttentionShape& s, DType dtype) {
+bool takes_flash(const Tape& tape, const AttentionShape& s, DType dtype) {
     constexpr std::int64_t kLargestHead = 256;
-    return dtype != DType::fp32 && !s.masked && s.value_width() == s.head_dim && s.head_dim <= kLargestHead;
+    return tape.options.device.attention != FusedAttention::efficient && dtype != DType::fp32 && !s.masked && s.value_width() == s.head_dim && s.head_dim <= kLargestHead;
 }
 
 /// cuDNN where it comes first and takes the head and more than one key [check_cudnn_tensor_shapes]; it saves what flash saves.
@@ -92,6 +92,13 @@ std::int64_t cudnn_workspace(const AttentionShape& s, DType dtype) {
     return 4 * rows * (s.head_dim + 1) + expanded + kOwn;
 }
 
+/// AMD's mha_bwd_aot: softmax_d, which it returns unused, and delta, the row sums; key heads are not expanded [hip/flash_attn/aot/mha_all_aot.hip].
+void aotriton_backward(Tape& tape, const AttentionShape& s, const Values& kept, const Value& g, const Values& out) {
+    const std::int64_t rows = s.batch * s.heads * s.sequence;
+    const Buffer softmax_d = tape.scratch("softmax_d", 4 * rows), delta = tape.scratch("delta", 4 * rows);
+    emit_backward(tape, s, kept, g, out);
+}
+
 /// mha_bwd: dq, dk, dv, softmax_d and the fp32 accumulator of dq (sequence rounded to 128, head size to 32); with fewer key heads
 /// dk and dv are computed for every query head and summed.
 Values flash_backward(Tape& tape, const AttentionShape& s, const Values& kept, const Value& g) {
@@ -100,6 +107,10 @@ Values flash_backward(Tape& tape, const AttentionShape& s, const Values& kept, c
     if (takes_cudnn(tape, s)) {
         const Buffer workspace = tape.scratch("cudnn_workspace", cudnn_workspace(s, kept[1].dtype));
         emit_backward(tape, s, kept, g, out);
+        return out;
+    }
+    if (tape.options.device.attention == FusedAttention::aotriton) {
+        aotriton_backward(tape, s, kept, g, out);
         return out;
     }
     const std::int64_t rows = s.batch * s.heads * round_up(s.sequence, 128);
@@ -115,11 +126,21 @@ Values flash_backward(Tape& tape, const AttentionShape& s, const Values& kept, c
     return out;
 }
 
-/// _efficient_attention_backward: dq, dk, dv and delta [batch, heads, sequence] fp32.
+/// delta of _efficient_attention_backward [batch, heads, sequence] fp32. CUDA's fp32 kernels do not compute it: (grad * out).sum(-1)
+/// .transpose(-2, -1).contiguous() is one expression, its temporaries live until its end [kernel_backward.h, kKernelComputesDelta].
+Buffer efficient_delta(Tape& tape, const AttentionShape& s, DType dtype) {
+    const std::int64_t sums = 4 * s.batch * s.heads * s.sequence;
+    const bool outside = dtype == DType::fp32 && tape.options.library == kernel::Library::cuda;
+    const Buffer product = tape.scratch("delta_product", outside ? sums * s.value_width() : 0);
+    const Buffer transposed = tape.scratch("delta_transposed", outside ? sums : 0);
+    return tape.scratch("delta", sums);
+}
+
+/// _efficient_attention_backward: dq, dk, dv and delta.
 Values efficient_backward(Tape& tape, const AttentionShape& s, const Values& kept, const Value& g) {
     Values out;
     for (std::size_t i = 0; i < 3; ++i) out.push_back(tape.like("attention_gradient", kept[i]));
-    const Buffer delta = tape.scratch("delta", 4 * s.batch * s.heads * s.sequence);
+    const Buffer delta = efficient_delta(tape, s, g.dtype);
     // Gradients of 2-byte queries are summed in fp32 [mem_eff_attention/kernel_backward.h, workspace_elements_gq].
     const std::int64_t accumulated = g.dtype == DType::fp32 ? 0 : s.batch * s.heads * round_up(s.sequence, 64) * round_up(s.head_dim, 64);
     const Buffer accumulator = tape.scratch("dq_accumulator", 4 * accumulated);
@@ -131,7 +152,7 @@ Values efficient_backward(Tape& tape, const AttentionShape& s, const Values& kep
 
 Value attention(Tape& tape, const Value& q_in, const Value& k_in, const Value& v_in, const AttentionShape& s) {
     const Value v = tape.lower(v_in), k = tape.lower(k_in), q = tape.lower(q_in);
-    const bool flash = takes_flash(s, q.dtype);
+    const bool flash = takes_flash(tape, s, q.dtype);
     auto node = tape.engine.node({q.node, k.node, v.node});
     const std::int64_t padded = flash ? s.sequence : round_up(s.sequence, 32);   // the efficient kernel's log-sum-exp is aligned to 32
     Values outputs = tape.engine.computed(false, [&] {
@@ -143,7 +164,8 @@ Value attention(Tape& tape, const Value& q_in, const Value& k_in, const Value& v
             if (Value bias = attention_bias(tape, s, q.dtype); bias.defined()) return Values{std::move(y), std::move(lse), std::move(bias)};
             return Values{std::move(y), std::move(lse)};
         }
-        const std::int64_t parts = takes_cudnn(tape, s) ? 1 : splits(s, tape.options.device);
+        const bool whole = takes_cudnn(tape, s) || tape.options.device.attention == FusedAttention::aotriton;
+        const std::int64_t parts = whole ? 1 : splits(s, tape.options.device);
         const std::int64_t partial_rows = parts > 1 ? parts * s.batch * s.heads * s.sequence : 0;
         const Buffer partial_lse = tape.scratch("partial_log_sum_exp", 4 * partial_rows);
         const Buffer partial_out = tape.scratch("partial_attention", 4 * partial_rows * round_up(s.head_dim, 32));

@@ -233,6 +233,7 @@ Value repeat_heads(Tape& tape, const Value& x, std::int64_t repeats, std::int64_
     Value out = tape.make("repeated_heads", x.rows, x.columns * repeats, x.dtype);
     tape.elementwise(EagerOperation::repeat_heads, "repeat", {x.tensor}, out, 0, a);
     if (node) {
+        node->slots = {x.output};
         node->apply = [&tape, a, columns = x.columns](Node&, Values& g) {
             Value sum = tape.make("repeat_gradient", g[0].rows, columns, g[0].dtype);
             tape.elementwise(EagerOperation::repeat_heads_backward, "repeat_backward", {g[0].tensor}, sum, 1, a);

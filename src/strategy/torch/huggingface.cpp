@@ -18,16 +18,15 @@ Value LanguageModel::gelu_new(const Value& x) {
 
 Value LanguageModel::hf_gpt(int layer, const Value& input) {
     Value residual = input;
-    Value hidden = call_norm(layer, "ln1", residual);
+    Value hidden = call_norm(layer, "ln1", residual), output;
     {
         Value joined = call_linear(layer, "qkv", hidden);
         Values qkv = split(tape_, joined);
         joined = {};
         if (cache) cache(layer, qkv[1], qkv[2]);
         const Value attended = attend(layer, qkv[0], qkv[1], qkv[2], attention_shape(true));
-        hidden = dropped(call_linear(layer, "o", attended));
+        output = dropped(call_linear(layer, "o", attended));   // attn_output: beside it hidden_states stays bound until the sum
     }
-    Value output = hidden;   // attn_output stays bound
     hidden = add(tape_, output, residual);
     residual = hidden;
     hidden = call_norm(layer, "ln2", residual);

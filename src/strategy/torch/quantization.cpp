@@ -10,6 +10,7 @@ constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b 
 // bitsandbytes quantize_4bit: blocks of 64, one fp32 absmax each; a code book of 16 fp32. Nested: the absmax in 8 bits, in blocks of 256
 // with an fp32 absmax each, and their mean as a scalar.
 constexpr std::int64_t kNf4Block = 64, kNestedBlock = 256, kCodeBook = 16 * 4;
+// torchao's NF4Tensor has the same blocks; its 8-bit scalers have 2-byte factors, and code book and mean are 2-byte too.
 // GPTQ (and AWQ) as published: groups of 128 inputs share a 2-byte scale and a 4-bit zero.
 constexpr std::int64_t kGroup = 128;
 
@@ -22,6 +23,8 @@ std::vector<PackedPart> packed_parts(WeightFormat format, std::int64_t rows, std
         case WeightFormat::nf4: return {{"nf4", ceil_div(n, 2)}, {"absmax", 4 * blocks}, {"code", kCodeBook}};
         case WeightFormat::nf4_double:
             return {{"nf4", ceil_div(n, 2)}, {"absmax", blocks}, {"code", kCodeBook}, {"nested_absmax", 4 * ceil_div(blocks, kNestedBlock)}, {"offset", 4}};
+        case WeightFormat::nf4_torchao:
+            return {{"nf4", ceil_div(n, 2)}, {"scalers", blocks}, {"scaler_factors", 2 * ceil_div(blocks, kNestedBlock)}, {"code", kCodeBook / 2}, {"scaler_mean", 2}};
         case WeightFormat::int8: return {{"int8", n}, {"row_scales", 4 * rows}};
         case WeightFormat::int4: {
             const std::int64_t groups = ceil_div(columns, kGroup);
@@ -30,6 +33,8 @@ std::vector<PackedPart> packed_parts(WeightFormat format, std::int64_t rows, std
     }
     return {};
 }
+
+std::size_t sharded_parts(WeightFormat format) { return format == WeightFormat::nf4_torchao ? 3 : 1; }
 
 std::int64_t stored_bytes(const Parameter& p, double density) {
     const std::int64_t elements = p.elements();

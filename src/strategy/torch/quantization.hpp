@@ -17,8 +17,12 @@ struct PackedPart {
 };
 
 /// Of a [rows, columns] matrix with `rows` outputs. Sources: bitsandbytes functional.py (quantize_4bit, int8_vectorwise_quant), modules.py;
-/// AutoGPTQ qlinear_cuda_old.py.
+/// AutoGPTQ qlinear_cuda_old.py; torchao dtypes/nf4tensor.py.
 [[nodiscard]] std::vector<PackedPart> packed_parts(WeightFormat format, std::int64_t rows, std::int64_t columns);
+
+/// How many of these parts, the first ones, FSDP2 shards and gathers: of bitsandbytes' Params4bit the data alone (its statistics are no tensor that
+/// FSDP sees), of torchao's NF4Tensor also the scalers and their factors (fsdp_pre_all_gather).
+[[nodiscard]] std::size_t sharded_parts(WeightFormat format);
 
 /// Bytes of a parameter as it is stored; `density`: share of a frozen matrix's elements that sparse storage keeps, beside 1 bit an element.
 [[nodiscard]] std::int64_t stored_bytes(const Parameter& parameter, double density);

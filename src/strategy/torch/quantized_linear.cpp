@@ -1,5 +1,5 @@
 // Sources: bitsandbytes autograd/_functions.py (MatMul4Bit, MatMul8bitLt of 0.45; 0.41 where software says so) and functional.py (dequantize_4bit);
-// AutoGPTQ nn_modules/qlinear/qlinear_cuda_old.py (the path of trainable QuantLinear, Transformers' with disable_exllama).
+// torchao dtypes/nf4tensor.py (LinearNF4 keeps the packed weight alone); AutoGPTQ nn_modules/qlinear/qlinear_cuda_old.py (the path of trainable QuantLinear, Transformers' with disable_exllama).
 #include "strategy/torch/operations.hpp"
 #include "strategy/torch/quantization.hpp"
 
@@ -21,8 +21,22 @@ void direct_product(Tape& tape, std::string_view name, const Value& x, const Par
     tape.emit(kernel::Kernel::batched_product, name, {x.tensor, weight.value.tensor, out.tensor}, a);
 }
 
+/// torchao's NF4Tensor.get_original_weight, whose locals live until it returns: indices of both halves in int64, their values, the scaled ones.
+Value widen_torchao(Tape& tape, const Parameter& w, DType dtype) {
+    const std::int64_t half = w.elements() / 2, width = size_of(dtype);
+    std::vector<Buffer> locals;
+    if (!tape.options.compiled) {   // compiled it is one kernel
+        for (const char* name : {"first_indices", "second_indices"}) locals.push_back(tape.scratch(name, 8 * half));
+        for (const char* name : {"first_values", "second_values", "first_scaled", "second_scaled"}) locals.push_back(tape.scratch(name, width * half));
+    }
+    Value whole = tape.make("widened_weight", w.rows, w.columns, dtype);
+    tape.elementwise("dequantize", {w.value.tensor}, whole, 2);
+    return whole;
+}
+
 /// The weight in `dtype`. NF4: one output, nested absmax widened first. int8: a cast, scaled in place. int4: unpacked by shifts of int32.
 Value widen(Tape& tape, const Parameter& w, DType dtype) {
+    if (w.format == WeightFormat::nf4_torchao) return widen_torchao(tape, w, dtype);
     const std::int64_t n = w.elements();
     Buffer absmax;
     if (w.format == WeightFormat::nf4_double) absmax = tape.scratch("absmax_widened", 4 * ((n + 63) / 64));

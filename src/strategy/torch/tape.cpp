@@ -4,31 +4,6 @@
 #include "strategy/torch/operations.hpp"
 
 namespace zerosim::strategy::torch {
-namespace {
-
-// cuBLASLt of addmm with a bias epilogue: 1 MiB apart from it (measured, PyTorch 2.11; docs/accuracy.md).
-constexpr std::int64_t kCublasLtWorkspace = 1 << 20;
-
-}  // namespace
-
-DeviceKernels device_kernels(const Scenario& scenario) {
-    const cluster::DeviceSpec& device = scenario.cluster.device;
-    const std::string& generation = device.generation;
-    const bool before_hopper = generation.starts_with("ampere") || generation == "ada";
-    DeviceKernels kernels;
-    // ATen/cuda/CublasHandlePool.cpp parseChosenWorkspaceSize, in KiB x count: :4096:8 from Hopper on, before it :4096:2:16:8.
-    if (before_hopper) kernels.gemm_workspace = std::int64_t{4096} * 2 * 1024 + 16 * 8 * 1024;
-    if (device.gemm.multiprocessors > 0) kernels.multiprocessors = device.gemm.multiprocessors;
-    // CUDA programming guide, compute capabilities 8.6, 8.9 and 12.0
-    if (generation == "ampere-8.6" || generation == "ada" || generation == "blackwell-12.0") kernels.threads_per_multiprocessor = 1536;
-    // sdp_utils.cpp check_prefer_cudnn_attention: compute capability 9.x or 10.x (not RTX Blackwell's 12.0, not AMD) and cuDNN 9.15 or
-    // newer, as PyTorch 2.11 brings it.
-    const bool preferred = generation == "hopper" || generation == "blackwell";
-    kernels.cudnn_attention = preferred && scenario.cluster.software.best_attention && scenario.library == kernel::Library::cuda;
-    kernels.early_bitsandbytes = scenario.cluster.software.early_bitsandbytes;
-    return kernels;
-}
-
 TapeOptions training_options(const Scenario& scenario, PoolId pool, StreamId stream, DType lower) {
     TapeOptions options{pool, stream};
     options.lower = lower;
@@ -126,7 +101,8 @@ void Tape::cast(const Value& from, const Value& to) { program.copy(options.strea
 void Tape::gemm_workspace(bool bias_epilogue) {
     const std::size_t thread = engine.in_backward() ? 1 : 0;
     if (!workspaces_[thread].valid()) workspaces_[thread] = scratch("cublas_workspace", options.device.gemm_workspace);
-    if (bias_epilogue && !lt_workspaces_[thread].valid()) lt_workspaces_[thread] = scratch("cublaslt_workspace", kCublasLtWorkspace);
+    if (!bias_epilogue || options.device.lt_workspace == 0) return;
+    if (!lt_workspaces_[thread].valid()) lt_workspaces_[thread] = scratch("cublaslt_workspace", options.device.lt_workspace);
 }
 
 void Tape::require_gradient(Parameter& parameter) {

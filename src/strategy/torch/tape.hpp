@@ -42,9 +42,14 @@ struct ModuleCall {
     bool embedding = false;                // a tied table is called as an embedding and as the head
 };
 
+/// Which fused attention PyTorch has for 2-byte floats: FlashAttention-2, AMD's AOTriton, or on GPUs without either the memory-efficient kernel.
+enum class FusedAttention : std::uint8_t { flash, aotriton, efficient };
+
 /// What kernels and libraries of a device take beside their operands.
 struct DeviceKernels {
     std::int64_t gemm_workspace = 32 << 20;          // cuBLAS's
+    std::int64_t lt_workspace = 1 << 20;             // cuBLASLt's, of products with a bias; 0 = they use the other
+    FusedAttention attention = FusedAttention::flash;
     std::int64_t multiprocessors = 132;              // H200
     std::int64_t threads_per_multiprocessor = 2048;
     bool cudnn_attention = false;                    // SDPA prefers cuDNN's kernels to FlashAttention-2
@@ -57,13 +62,13 @@ struct TapeOptions {
     bool autocast = false;                 // to `lower`
     DType lower = DType::bf16;             // or fp16
     bool fp8_products = false;             // linear layers of blocks
-    DeviceKernels device;
+    DeviceKernels device{};
     bool compiled = false;                 // blocks are compiled: pointwise chains are one kernel, common casts are made once
     kernel::Library library = kernel::Library::cuda;   // host: kernels get the workspace that they need there
     int threads = 1;                       // of the compute stream, host library
 };
 
-/// Of the scenario's device and software; an unknown device counts as an H200 with FlashAttention.
+/// Of the scenario's device and software (device_kernels.cpp); an unknown device counts as an H200 with FlashAttention.
 [[nodiscard]] DeviceKernels device_kernels(const Scenario& scenario);
 /// Of a tape for training with eager modules: 8-bit products, the device's kernels, compiled blocks.
 [[nodiscard]] TapeOptions training_options(const Scenario& scenario, PoolId pool, StreamId stream, DType lower);

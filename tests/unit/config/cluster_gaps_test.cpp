@@ -29,7 +29,7 @@ TEST(ClusterGaps, the_shortest_file_is_an_ideal_machine_and_says_so) {
 }
 
 TEST(ClusterGaps, shipped_clusters_leave_out_nothing) {
-    const SearchPaths shipped{{std::string(ZEROSIM_SOURCE_DIR) + "/configs"}};
+    const SearchPaths shipped{{ZEROSIM_SOURCE_DIR "/configs"}};
     for (const std::string& name : cluster_names(shipped)) EXPECT_EQ(cluster_gaps(load_cluster(name, shipped), true), "");
 }
 
@@ -37,6 +37,23 @@ TEST(ClusterGaps, free_communication_has_no_gaps) {
     cluster::Cluster cluster = parse_cluster("mine", kLeast);
     cluster.free_communication = true;
     EXPECT_EQ(cluster_gaps(cluster, false), "");
+}
+
+/// PyTorch's sdp_utils.cpp: neither FlashAttention-2 nor the memory-efficient kernel takes bf16 below compute capability 8.0.
+TEST(PrecisionGap, a_v100_has_no_bf16_and_says_so) {
+    const SearchPaths shipped{{ZEROSIM_SOURCE_DIR "/configs"}};
+    strategy::Scenario s;
+    s.library = kernel::Library::cuda;
+    s.strategy.system = strategy::System::fsdp2;
+    const auto gap = [&](const char* cluster, strategy::Precision precision) {
+        s.cluster = load_cluster(cluster, shipped);
+        s.training.precision = precision;
+        return precision_gap(s);
+    };
+    EXPECT_THAT(gap("v100-sxm-32gb", strategy::Precision::bf16_mixed), testing::HasSubstr("7.0 has no bf16 units"));
+    EXPECT_EQ(gap("v100-sxm-32gb", strategy::Precision::fp16_mixed), "");
+    EXPECT_EQ(gap("a100-sxm-80gb", strategy::Precision::bf16_mixed), "");
+    EXPECT_EQ(gap("mi250x", strategy::Precision::bf16), "");
 }
 
 } // namespace

@@ -1,4 +1,4 @@
-// Addresses of segments: highest first, aligned, gaps used, ranges that are given back joined.
+// Addresses of segments: ranges of 32 MiB downwards, what they leave used from the lowest address, ranges that are given back joined.
 #include "sim/address_space.hpp"
 
 #include <gtest/gtest.h>
@@ -10,22 +10,21 @@ namespace {
 
 constexpr std::int64_t kMiB = 1 << 20;
 
-TEST(AddressSpace, HighestFreeAddressesAlignedToThePowerOfTwoAbove) {
+TEST(AddressSpace, RangesOf32MiBBelowEachOther) {
     AddressSpace space;
-    const std::int64_t first = space.take(20 * kMiB), second = space.take(20 * kMiB);
+    const std::int64_t first = space.take(20 * kMiB), second = space.take(20 * kMiB), third = space.take(40 * kMiB);
     EXPECT_EQ(first % (32 * kMiB), 0);
     EXPECT_EQ(second, first - 32 * kMiB);
-    EXPECT_EQ(space.take(500 * kMiB) % (64 * kMiB), 0) << "64 MiB are the most";
+    EXPECT_EQ(third, second - 64 * kMiB);
 }
 
-TEST(AddressSpace, SmallSegmentsFillTheGapAboveALargeOne) {
+TEST(AddressSpace, SmallerSegmentsFillWhatIsLeftFromTheLowestAddress) {
     AddressSpace space;
-    const std::int64_t large = space.take(20 * kMiB);
-    const std::int64_t small = space.take(2 * kMiB), other = space.take(4 * kMiB);
-    EXPECT_EQ(small, large + 30 * kMiB);
-    EXPECT_EQ(other % (4 * kMiB), 0);
-    EXPECT_TRUE(other >= large + 20 * kMiB && other + 4 * kMiB <= small) << "below it, in the same gap";
-    EXPECT_LT(space.take(16 * kMiB), large) << "the gap is too small";
+    const std::int64_t high = space.take(40 * kMiB), low = space.take(26 * kMiB);
+    EXPECT_EQ(space.take(6 * kMiB), low + 26 * kMiB);
+    EXPECT_EQ(space.take(20 * kMiB), high + 40 * kMiB) << "a newer segment above older ones";
+    EXPECT_EQ(space.take(2 * kMiB), high + 60 * kMiB);
+    EXPECT_EQ(space.take(4 * kMiB), low - 32 * kMiB) << "2 MiB are left";
 }
 
 TEST(AddressSpace, WhatIsGivenBackIsOneRangeAgain) {
@@ -36,7 +35,7 @@ TEST(AddressSpace, WhatIsGivenBackIsOneRangeAgain) {
     EXPECT_EQ(space.take(192 * kMiB), taken[3]) << "three neighbours joined";
     space.give_back(taken[3], 192 * kMiB);
     space.give_back(taken[0], 64 * kMiB);
-    EXPECT_EQ(space.take(64 * kMiB), taken[0]);
+    EXPECT_EQ(space.take(256 * kMiB), taken[3]);
 }
 
 }  // namespace

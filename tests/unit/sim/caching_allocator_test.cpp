@@ -70,7 +70,7 @@ TEST(CachingAllocator, BestFitIsTheSmallestThenTheNewestSegment) {
     CachingAllocator a(1);
     const auto older = a.allocate(0, 20 * kMiB), newer = a.allocate(0, 20 * kMiB), large = a.allocate(0, 40 * kMiB);
     const std::int64_t newer_address = a.address_of(newer);
-    EXPECT_LT(newer_address, a.address_of(older)) << "segments get the highest addresses that are free";
+    EXPECT_LT(newer_address, a.address_of(older)) << "the newer segment lies below";
     for (const auto block : {large, older, newer}) a.free(block);
     EXPECT_EQ(a.address_of(a.allocate(0, 19 * kMiB + 4096)), newer_address);
 }

@@ -56,6 +56,39 @@ TEST(AttentionChoice, CudnnTakesNeitherFp32NorWideOrUnalignedHeadsNorASingleKeyN
     EXPECT_FALSE(with([](Scenario& s) { s.cluster.software = cluster::software("torch-2.6"); }));
 }
 
+/// torchtitan names its backends: cuDNN comes first from compute capability 10.0 on alone.
+TEST(AttentionChoice, TorchtitanTakesCudnnOnBlackwellAlone) {
+    const auto takes = [](const char* cluster) {
+        Scenario s = job(cluster);
+        s.cluster.software = cluster::software("torchtitan-2025");
+        return holds(s, "cudnn_workspace");
+    };
+    EXPECT_TRUE(takes("b200"));
+    EXPECT_FALSE(takes("h100-sxm"));
+    EXPECT_FALSE(takes("a100-sxm-80gb"));
+}
+
+/// AOTriton's backward has row sums twice and no fp32 accumulator; key heads are not expanded.
+TEST(AttentionChoice, AmdHasAotriton) {
+    for (const char* cluster : {"mi250x", "mi300x", "mi325x"}) {
+        Scenario s = job(cluster);
+        s.model.kv_heads = 2;
+        s.model.implementation = model::Implementation::huggingface;
+        EXPECT_TRUE(holds(s, "softmax_d") && holds(s, "delta")) << cluster;
+        EXPECT_FALSE(holds(s, "dq_accumulator") || holds(s, "dk_expanded")) << cluster;
+    }
+}
+
+/// FlashAttention-2 needs compute capability 8.0: a V100 has the memory-efficient kernel in fp16 too.
+TEST(AttentionChoice, VoltaHasTheMemoryEfficientKernel) {
+    for (const char* cluster : {"v100-sxm-32gb", "v100-pcie-16gb"}) {
+        Scenario s = job(cluster);
+        s.training.precision = Precision::fp16_mixed;
+        EXPECT_TRUE(holds(s, "delta") && holds(s, "dq_accumulator")) << cluster;
+        EXPECT_FALSE(holds(s, "softmax_d") || holds(s, "rng_state")) << cluster;
+    }
+}
+
 /// CUDA programming guide, compute capabilities: 2,048 resident threads on 7.0, 8.0, 9.0 and 10.0, 1,536 on 8.6, 8.9 and 12.0.
 TEST(AttentionChoice, ResidentThreadsFollowTheComputeCapability) {
     const auto threads = [](const char* cluster) { return torch::device_kernels(job(cluster)).threads_per_multiprocessor; };
@@ -63,11 +96,15 @@ TEST(AttentionChoice, ResidentThreadsFollowTheComputeCapability) {
     for (const char* cluster : {"a10-pcie", "a40-pcie", "rtx3090-pcie", "l4-pcie", "rtx5090-pcie"}) EXPECT_EQ(threads(cluster), 1536) << cluster;
 }
 
-/// parseChosenWorkspaceSize: 32 MiB on 9.x, 10.x and 12.x, else 2 x 4 MiB + 8 x 16 KiB.
+/// parseChosenWorkspaceSize: 32 MiB on 9.x, 10.x and 12.x, else 2 x 4 MiB + 8 x 16 KiB; hipBLASLt: 76 MiB.
 TEST(AttentionChoice, GemmWorkspaceFollowsTheComputeCapability) {
     const auto workspace = [](const char* cluster) { return torch::device_kernels(job(cluster)).gemm_workspace; };
     for (const char* cluster : {"h100-sxm", "b200", "rtx5090-pcie"}) EXPECT_EQ(workspace(cluster), 32 << 20) << cluster;
-    for (const char* cluster : {"a100-sxm-80gb", "a10-pcie", "l4-pcie"}) EXPECT_EQ(workspace(cluster), 8320 << 10) << cluster;
+    for (const char* cluster : {"a100-sxm-80gb", "a10-pcie", "l4-pcie", "v100-sxm-32gb"}) EXPECT_EQ(workspace(cluster), 8320 << 10) << cluster;
+    for (const char* cluster : {"mi250x", "mi300x", "mi325x"}) {
+        EXPECT_EQ(workspace(cluster), 76 << 20) << cluster;
+        EXPECT_EQ(torch::device_kernels(job(cluster)).lt_workspace, 0) << cluster;
+    }
 }
 
 }  // namespace

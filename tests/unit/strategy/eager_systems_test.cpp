@@ -46,6 +46,9 @@ std::vector<Scenario> variants() {
     add(System::fsdp2, 2, [](Scenario& s) { s.training.lora_rank = 8; });
     add(System::ddp, 0, [](Scenario& s) { s.training.lora_rank = 8; });
     add(System::fsdp2, 3, [](Scenario& s) { s.ranks = 1; });
+    add(System::fsdp2, 3, [](Scenario& s) { s.strategy.wrap_embeddings = true; s.training.loss_chunks = 4; });
+    add(System::fsdp2, 2, [](Scenario& s) { s.strategy.wrap_embeddings = true; s.training.lora_rank = 8; });
+    add(System::fsdp2, 3, [](Scenario& s) { s.strategy.wrap_embeddings = true; s.strategy.parameters_at = s.strategy.optimizer_at = Placement::cpu; });
     add(System::fsdp2, 3, [](Scenario& s) { s.training.clip_gradients = 1; s.training.optimizer = Optimizer::adamw_foreach; });
     add(System::ddp, 0, [](Scenario& s) { s.strategy.gradient_as_bucket_view = true; s.training.optimizer = Optimizer::sgd_momentum; });
     add(System::fsdp2, 3, [](Scenario& s) { s.training.precision = Precision::fp32; s.model.tied = true; });

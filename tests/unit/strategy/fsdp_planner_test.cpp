@@ -2,6 +2,7 @@
 #include "base/error.hpp"
 #include "schedule/dump.hpp"
 #include "schedule/validate.hpp"
+#include "support/same_training.hpp"
 #include "support/scenarios.hpp"
 #include "support/training.hpp"
 
@@ -90,10 +91,8 @@ TEST(FsdpPlanner, trains_the_same_parameters_as_zerosim) {
         s.strategy.system = strategy::System::zerosim;
         s.strategy.zero_stage = 3;
         const auto reference = test::train(s);
-        ASSERT_EQ(own.losses.size(), reference.losses.size());
-        for (std::size_t i = 0; i < own.losses.size(); ++i) EXPECT_NEAR(own.losses[i], reference.losses[i], 1e-5 * reference.losses[i]) << stage;
-        ASSERT_EQ(own.final_norms.size(), reference.final_norms.size());
-        for (const auto& [name, norm] : reference.final_norms) EXPECT_NEAR(own.final_norms.at(name), norm, 2e-2 * norm) << name;   // AdamW's first steps are signs
+        // Parameters: AdamW's first steps are signs.
+        test::expect_same_training(own, reference, {.loss = 1e-5, .parameter_norm = 2e-2}, fmt::format("stage {}", stage));
     }
 }
 

@@ -133,6 +133,32 @@ TEST(Megatron, ActivationsOfALayerFollowThePublishedFormula) {
     EXPECT_EQ(of_layers(5, 0.1, true) - of_layers(4, 0.1, true), 2 * tokens * m.hidden) << "full recomputation keeps a layer's input";
 }
 
+// The same paper, eq. 1: without a fused kernel 5 a s^2 b bytes more a layer: probabilities 2, dropout's mask 1 and its result 2. Selective recomputation
+// drops them again.
+TEST(Megatron, UnfusedAttentionKeepsFiveBytesAScore) {
+    model::Model m = test::tiny_gpt2(true);
+    m.hidden = 64;
+    m.heads = m.kv_heads = 4;
+    m.head_dim = 16;
+    m.positions = 32;
+    const auto of_layer = [&](bool standard, double dropout, bool selective) {
+        const auto of_layers = [&](std::int64_t layers) {
+            m.layers = layers;
+            Scenario s = megatron(m, 0, 1);
+            s.training.sequence_length = m.positions;
+            s.training.standard_attention = standard;
+            s.training.dropout = dropout;
+            if (selective) s.training.recompute = {1, true};
+            return after_forward(s) - 18 * model::parameter_count(m);
+        };
+        return of_layers(5) - of_layers(4);
+    };
+    const std::int64_t tokens = 2 * 32, scores = m.heads * m.positions * tokens, flash = 4 * tokens * m.heads + 16 + 8;
+    EXPECT_EQ(of_layer(true, 0.1, false) - of_layer(false, 0.1, false), 5 * scores - flash);
+    EXPECT_EQ(of_layer(true, 0, false) - of_layer(false, 0, false), 2 * scores - flash);
+    EXPECT_EQ(of_layer(true, 0.1, true), of_layer(false, 0.1, true)) << "q, k and v are all that is kept";
+}
+
 // SimuMax, docs/b200/b200_release_v1.2_summary.md (MooreThreads/SimuMax@4dcaae5): Megatron-LM on 8 B200, fused cross-entropy, "real max
 // allocated". Context parallelism of 8 is not planned: a rank then holds an eighth of each sequence and, as the optimizer is sharded over
 // data x context ranks, an eighth of the states, as 8 data-parallel ranks with such sequences do.
@@ -169,7 +195,8 @@ TEST(Megatron, SchedulesAreValid) {
         [](Scenario& s) { s.strategy.megatron.bucket_elements = 300; }, [](Scenario& s) { s.training.recompute.every = 1; },
         [](Scenario& s) { s.training.recompute = {1, true}; }, [](Scenario& s) { s.training.precision = Precision::fp32; },
         [](Scenario& s) { s.strategy.shard_group = 2; }, [](Scenario& s) { s.training.dropout = 0.1; },
-        [](Scenario& s) { s.training.clip_gradients = 1; },
+        [](Scenario& s) { s.training.clip_gradients = 1; }, [](Scenario& s) { s.training.standard_attention = true; },
+        [](Scenario& s) { s.training.standard_attention = true, s.training.dropout = 0.1, s.training.recompute = {1, true}; },
         [](Scenario& s) { s.strategy.megatron.fuse_gradient_accumulation = false, s.training.reduce_precision = DType::bf16; }};
     for (const auto& m : {test::tiny_gpt2(true), test::tiny_gpt2(false), test::tiny_llama(false)})
         for (const int stage : {0, 1})

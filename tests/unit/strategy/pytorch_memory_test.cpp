@@ -29,6 +29,7 @@ struct Errors {
         EXPECT_LE(quantile(0.5), median) << name;
         EXPECT_LE(quantile(0.9), p90) << name;
         EXPECT_LE(quantile(1.0), largest) << name;
+        EXPECT_GE(std::ranges::count(percents, 0.0), 103) << name;   // to the byte
     }
 };
 
@@ -36,7 +37,6 @@ TEST(PytorchMemory, MeasuredJobsAreMet) {
     const auto jobs = measured_jobs();
     ASSERT_EQ(jobs.size(), 104u);
     Errors forward{"forward", {}}, backward{"backward", {}}, optimizer{"optimizer", {}}, after_step{"after step", {}}, peak{"peak", {}}, reserved{"reserved", {}};
-    int exact_peaks = 0, exact_reserved = 0;
     for (const MeasuredJob& job : jobs) {
         const schedule::Schedule schedule = strategy::plan(job.scenario);
         const sim::MemoryReplay replay = sim::replay_memory(schedule.program_of(0));
@@ -49,17 +49,34 @@ TEST(PytorchMemory, MeasuredJobsAreMet) {
         after_step.add(replay.after_step, job.after_step);
         peak.add(highest, job.peak);
         reserved.add(replay.peak_reserved, job.reserved);
-        exact_peaks += highest == job.peak ? 1 : 0;
-        exact_reserved += replay.peak_reserved == job.reserved ? 1 : 0;
     }
-    EXPECT_GE(exact_peaks, 103);
-    EXPECT_GE(exact_reserved, 101);
+    // The largest errors are those of the job below, whose process ran out of memory.
     peak.expect(0, 0, 0.05);
     forward.expect(0, 0, 0.05);
     backward.expect(0, 0, 0.05);
     optimizer.expect(0, 0, 0.3);
     after_step.expect(0, 0, 0.4);
     reserved.expect(0, 0, 9.0);
+}
+
+/// This job reserved less than any choice of free blocks needs (docs/accuracy.md): its process shared the GPU, and one cudaMalloc failed.
+TEST(PytorchMemory, AJobWithoutRoomIsMetOnceItsDeviceIsSmaller) {
+    const auto jobs = measured_jobs();
+    const auto job = std::ranges::find_if(jobs, [](const MeasuredJob& j) {
+        return j.scenario.model.name == "llama3.1-8b" && j.scenario.ranks == 64 && j.scenario.strategy.zero_stage == 2;
+    });
+    ASSERT_NE(job, jobs.end());
+    const schedule::Schedule schedule = strategy::plan(job->scenario);
+    sim::AllocatorSettings settings;
+    settings.capacity = std::int64_t{38} << 30;
+    const sim::MemoryReplay replay = sim::replay_memory(schedule.program_of(0), settings);
+    EXPECT_EQ(replay.retries, 1);
+    EXPECT_FALSE(replay.out_of_memory.has_value());
+    EXPECT_EQ(replay.forward_peak, job->forward);
+    EXPECT_EQ(replay.backward_peak, job->backward);
+    EXPECT_EQ(replay.optimizer_peak, job->optimizer);
+    EXPECT_EQ(replay.after_step, job->after_step);
+    EXPECT_EQ(replay.peak_reserved, job->reserved);
 }
 
 }  // namespace

@@ -198,7 +198,7 @@ TEST(Techniques, CompiledBlocksRecomputeTheGate) {
 std::vector<Scenario> variants() {
     std::vector<Scenario> all;
     for (const Optimizer optimizer : {Optimizer::adamw_8bit, Optimizer::adamw_8bit_paged, Optimizer::adamw_paged}) all.push_back(with(job(), [&](Scenario& x) { x.training.optimizer = optimizer; }));
-    for (const WeightFormat format : {WeightFormat::nf4, WeightFormat::nf4_double, WeightFormat::int8, WeightFormat::int4})
+    for (const WeightFormat format : {WeightFormat::nf4, WeightFormat::nf4_double, WeightFormat::nf4_torchao, WeightFormat::int8, WeightFormat::int4})
         for (const Recompute recompute : {Recompute{0}, Recompute{1}, Recompute{1, true}})
             all.push_back(with(adapted(), [&](Scenario& x) {
                 x.training.frozen_weights = format;
@@ -222,6 +222,16 @@ std::vector<Scenario> variants() {
                 x.training.precision = way == 4 ? Precision::fp16_mixed : Precision::bf16;
                 x.training.compile = way == 4;
             }));
+    for (const std::int64_t ranks : {1, 3})
+        for (const Placement place : {Placement::device, Placement::cpu})
+            all.push_back(with(job(System::deepspeed, 3), [&](Scenario& x) {
+                x.training.precision = Precision::bf16_mixed;
+                x.training.lora_rank = 8;
+                x.training.frozen_weights = WeightFormat::nf4_double;
+                x.training.recompute.every = 1;
+                x.strategy.parameters_at = place;
+                x.ranks = ranks;
+            }));
     all.push_back(with(job(), [](Scenario& x) { x.training.optimizer_in_backward = true; }));
     all.push_back(with(adapted(), [](Scenario& x) { x.model.weight_density = 0.5; }));
     return all;
@@ -235,8 +245,12 @@ TEST(Techniques, EveryStepEndsAsItBegan) {
         for (std::size_t i = 0; i < program.ops.size(); ++i) {
             if (i == program.steady_begin) at_steady = live;
             const schedule::Op& op = program.ops[i];
-            if (op.kind == schedule::OpKind::alloc) ASSERT_EQ(++live[op.storage.index()], 1);
-            if (op.kind == schedule::OpKind::free) ASSERT_EQ(--live[op.storage.index()], 0);
+            if (op.kind == schedule::OpKind::alloc) {
+                ASSERT_EQ(++live[op.storage.index()], 1);
+            }
+            if (op.kind == schedule::OpKind::free) {
+                ASSERT_EQ(--live[op.storage.index()], 0);
+            }
             for (const TensorId operand : program.operands_of(op))
                 ASSERT_TRUE(!operand.valid() || live[program.tensor(operand).storage.index()] == 1) << schedule.names[op.name];
         }
@@ -264,10 +278,51 @@ TEST(Techniques, Fsdp2ShardsPackedBits) {
     EXPECT_EQ(bytes(full, Role::parameter_shard) - bytes(nf4, Role::parameter_shard), (2 * n - n / 2) / ranks);
     EXPECT_EQ(bytes(nf4, Role::parameter) - bytes(full, Role::parameter), 4 * n / 64 + 64 * matrices);
     EXPECT_EQ(ops_named(scenario(WeightFormat::nf4), "dequantize", schedule::Phase::forward), matrices);
+    // torchao's scalers and their factors are sharded too; a code book and a mean of 2-byte floats stay.
+    const auto torchao = profile(scenario(WeightFormat::nf4_torchao));
+    EXPECT_EQ(bytes(torchao, Role::parameter_shard) - bytes(nf4, Role::parameter_shard), (n / 64 + 2 * n / 64 / 256) / ranks);
+    EXPECT_EQ(bytes(torchao, Role::parameter) - bytes(full, Role::parameter), (32 + 2) * matrices);
     const auto violations = schedule::validate(plan(scenario(WeightFormat::nf4_double)));
     EXPECT_TRUE(violations.empty()) << violations.front().what;
     const auto alone = schedule::validate(plan(with(scenario(WeightFormat::nf4), [](Scenario& x) { x.ranks = 1; })));
     EXPECT_TRUE(alone.empty()) << alone.front().what;
+}
+
+/// The same vectors of packed bits, partitioned by ZeRO-3: each rank has its part, and statistics whole.
+TEST(Techniques, Zero3ShardsPackedBits) {
+    const std::int64_t h = 512, f = 2048, n = 4 * (4 * h * h + 3 * h * f), ranks = 4, matrices = 4 * 7;
+    const auto held = [](WeightFormat format, Role role) {
+        return bytes(profile(with(job(System::deepspeed, 3), [&](Scenario& x) {
+            x.training.precision = Precision::bf16_mixed;
+            x.training.lora_rank = 8;
+            x.training.frozen_weights = format;
+        })), role);
+    };
+    EXPECT_EQ(held(WeightFormat::full, Role::parameter_shard) - held(WeightFormat::nf4, Role::parameter_shard), (2 * n - n / 2) / ranks);
+    EXPECT_EQ(held(WeightFormat::nf4, Role::parameter) - held(WeightFormat::full, Role::parameter), 4 * n / 64 + 64 * matrices);
+}
+
+/// Integers cannot be sharded as parameters, and the text says which formats can.
+TEST(Techniques, FormatsThatNoLibraryShardsAreRefusedByName) {
+    const auto refusal = [](System system, WeightFormat format) -> std::string {
+        try {
+            (void)plan(with(job(system, 3), [&](Scenario& x) {
+                if (system == System::deepspeed) x.training.precision = Precision::bf16_mixed;
+                x.training.lora_rank = 8;
+                x.training.frozen_weights = format;
+            }));
+        } catch (const ConfigError& error) {
+            return error.what();
+        }
+        return "";
+    };
+    for (const System system : {System::fsdp2, System::deepspeed}) {
+        EXPECT_NE(refusal(system, WeightFormat::int8).find("Int8Params"), std::string::npos);
+        EXPECT_NE(refusal(system, WeightFormat::int4).find("GPTQ"), std::string::npos);
+        EXPECT_EQ(refusal(system, WeightFormat::nf4), "");
+    }
+    EXPECT_EQ(refusal(System::fsdp2, WeightFormat::nf4_torchao), "");
+    EXPECT_NE(refusal(System::deepspeed, WeightFormat::nf4_torchao).find("NF4Tensor"), std::string::npos);
 }
 
 /// bitsandbytes 0.41 (software litgpt-2023) keeps the input of every quantized layer; q, k and v share one.
