@@ -1,5 +1,7 @@
 #include "analysis/compare.hpp"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -115,6 +117,22 @@ std::vector<ComparedKey> differing_keys(std::span<const RunReport> reports) {
             result.push_back(std::move(row));
     }
     return result;
+}
+
+std::vector<std::string> comparison_notes(std::span<const std::string> labels, std::span<const RunReport> reports) {
+    std::string peaks, of_16_bit;
+    bool differ = false;
+    const RunReport* first = nullptr;
+    for (std::size_t i = 0; i < reports.size(); ++i) {
+        const RunReport& r = reports[i];
+        if (r.peak_flops <= 0) continue;
+        if (first == nullptr) first = &r;
+        differ |= r.peak_dtype != first->peak_dtype;
+        peaks += fmt::format("{}{} of {:.0f} TFLOP/s ({})", peaks.empty() ? "" : ", ", labels[i], r.peak_flops / 1e12, r.peak_dtype);
+        if (r.utilization_of_16_bit_peak > 0) of_16_bit += fmt::format("; of its 16-bit peak {} has {:.1f} %", labels[i], 100 * r.utilization_of_16_bit_peak);
+    }
+    if (!differ) return {};
+    return {fmt::format("model FLOPs utilizations are parts of different peaks: {}{}", peaks, of_16_bit)};
 }
 
 }  // namespace zerosim::analysis

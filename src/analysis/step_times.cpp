@@ -79,7 +79,9 @@ std::vector<StepTimes> timed_steps(const schedule::Schedule& schedule, const tra
     check(std::ranges::is_sorted(rank.times, {}, &trace::OpTime::step), "a trace holds its rows in issue order");
     const std::int32_t last = rank.times.empty() ? 0 : rank.times.back().step;
     std::map<std::int32_t, StepTimes> steps;
-    for (std::int32_t step = std::min(2, last); step <= last && step > 0; ++step)
+    // Of a simulation the last two: where ranks differ it goes on until these agree (sim::simulate_until_steady).
+    const std::int32_t first = trace.simulated ? std::max(2, last - 1) : 2;
+    for (std::int32_t step = std::min(first, last); step <= last && step > 0; ++step)
         steps.emplace(step, slice(schedule.program_of(rank.rank), rank, step));
     raise_last_begins(steps, trace, matched, rank_index);
     use_last_arrivals(steps, rank, schedule.program_of(rank.rank));

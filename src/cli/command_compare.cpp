@@ -68,6 +68,7 @@ int command_compare(const Invocation& invocation) {
     for (const std::string& input : inputs)
         reports.push_back(is_result_file(input) ? read_result_file(input).report : simulate_scenario(input, line, invocation));
     const std::vector<std::string> labels = labels_of(inputs);
+    print_remarks({}, analysis::comparison_notes(labels, reports));
     const config::Format format = config::format_of(reading.values);
     const std::string& output = reading.values.text("output");
     write_result(output, format == config::Format::json  ? report::render_comparison_json(labels, reports)

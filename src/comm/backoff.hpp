@@ -53,7 +53,7 @@ private:
     // An idle MPI_Test takes 0.1 to 0.5 us, copying one 32 KiB fragment (btl_vader_max_send_size) 3 us and more.
     static constexpr std::chrono::nanoseconds kBusyPoll{2000};
     static constexpr std::uint32_t kSpins = 200;   // some 50 us
-    static constexpr std::uint32_t kShortSpins = 40; // some 10 us: between two fragments of a transfer
+    static constexpr std::uint32_t kShortSpins = 100; // some 25 us: what waking a sleeper costs (12 us on a busy core of a virtual machine, 21 on an idle one, 7 of the caller)
     // Few: where a kernel has the core, a yield gives it a whole time slice, and a sleeper is woken in time.
     static constexpr std::uint32_t kYields = 20;
     static constexpr std::chrono::microseconds kShortestSleep{1};

@@ -1,6 +1,7 @@
 #include "config/job_options.hpp"
 
 #include "base/nearest.hpp"
+#include "base/rng.hpp"
 #include "base/units.hpp"
 #include "cluster/nvlinks.hpp"
 #include "config/option_rows.hpp"
@@ -9,6 +10,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -81,12 +83,40 @@ void require_nvlink(const Values& values, const char* key, std::string_view item
     values.refuse(key, fmt::format("has '{}', but the devices of cluster '{}' have no NVLink", item, cluster.name));
 }
 
+/// `KIND:random` and `KIND:random*N` stand for N items of one rank or node each, drawn from variation.seed; none twice.
+std::vector<std::string> with_draws(const Values& values, const char* key, const cluster::Cluster& cluster, std::int64_t ranks, std::uint64_t seed) {
+    constexpr std::string_view kRandom = "random";
+    std::vector<std::string> items;
+    std::uint64_t draws = key == std::string_view(kFailedLinks) ? std::uint64_t{1} << 32 : 0; // other ones than of slow links
+    for (const std::string& item : split(values.text(key), ',')) {
+        std::vector<std::string> parts = split(item, ':');
+        if (parts.size() < 2 || !std::string_view(parts[1]).starts_with(kRandom) || parts[0] == "pair") {
+            items.push_back(item);
+            continue;
+        }
+        const std::int64_t count = parts[0] == "node" ? cluster::nodes(cluster, ranks) : ranks;
+        const std::string_view times = std::string_view(parts[1]).substr(kRandom.size());
+        const auto wanted = times.empty() ? std::optional<std::int64_t>(1) : times.front() == '*' ? parse_integer(times.substr(1)) : std::nullopt;
+        if (!wanted || *wanted < 1 || *wanted > count)
+            values.refuse(key, fmt::format("has '{}': use {}:random or {}:random*N with N of 1 to {}", item, parts[0], parts[0], count));
+        std::vector<std::int64_t> left(static_cast<std::size_t>(count));
+        std::iota(left.begin(), left.end(), 0);
+        for (std::int64_t i = 0; i < *wanted; ++i) {
+            const auto at = static_cast<std::ptrdiff_t>(hash64(seed, draws++) % left.size());
+            parts[1] = std::to_string(left[static_cast<std::size_t>(at)]);
+            left.erase(left.begin() + at);
+            items.push_back(fmt::format("{}", fmt::join(parts, ":")));
+        }
+    }
+    return items;
+}
+
 /// nic:RANKS, nvlink:RANKS or node:NODES (all cards of a node), with :FRACTION where `slow`; brick:RANKS and pair:RANK-RANK where not.
 void add_links(const Values& values, const char* key, bool slow, const cluster::Cluster& cluster, std::int64_t ranks, cluster::Variation& variation) {
     std::vector<cluster::LinkFault>& links = variation.links;
     std::vector<std::string> kinds{"nic", "nvlink", "node"};
     if (!slow) kinds.insert(kinds.end(), {"brick", "pair"});
-    for (const std::string& item : split(values.text(key), ',')) {
+    for (const std::string& item : with_draws(values, key, cluster, ranks, variation.seed)) {
         const std::vector<std::string> parts = split(item, ':');
         const std::string kind = parts.empty() ? "" : parts[0];
         if (std::ranges::find(kinds, kind) == kinds.end())
@@ -120,7 +150,7 @@ void job_options(Table& t) {
     t.integer("variation.seed", "0", 0, 9e18, "of these draws");
     t.text("variation.slow-ranks", "", "RANK:FACTOR or FIRST-LAST:FACTOR, comma-separated: kernels take FACTOR times as long").default_text = "none";
     t.text("variation.slow-links", "", "nic:RANK:FRACTION, nvlink:RANK:FRACTION or node:NODE:FRACTION of the bandwidth, comma-separated").default_text = "none";
-    t.text("variation.failed-links", "", "nic:RANK, nvlink:RANK, node:NODE, brick:RANK (one NVLink of it), pair:RANK-RANK (their own link), comma-separated").default_text = "none";
+    t.text("variation.failed-links", "", "nic:RANK, nvlink:RANK, node:NODE, brick:RANK (one NVLink of it), pair:RANK-RANK (their own link), comma-separated; random or random*N for RANK: drawn").default_text = "none";
 
     t.group("Reliability of a long job", bits({Command::simulate, Command::compare, Command::show, Command::sweep}));
     t.real("reliability.device-mtbf-hours", "", 1e-3, 1e12, "running hours of one device to a failure that ends the job").default_text = "50676, as in Llama 3's training";

@@ -38,7 +38,7 @@ double rate_within(const Placement& place, const cluster::Cluster& cluster) {
 double ring_bytes_per_second(const Placement& place, const cluster::Cluster& cluster) {
     const double within = rate_within(place, cluster);
     if (place.nodes == 1) return within;
-    const double across = cluster.network.achieved_bytes_per_second() * static_cast<double>(place.per_node) *
+    const double across = cluster.network.achieved_bytes_per_second() * static_cast<double>(place.per_node) * shares_apart(place, cluster) *
                           uplink_share(CollectiveKind::all_gather, place, cluster);
     return place.per_node == 1 ? across : std::min(within, across);
 }
@@ -67,7 +67,7 @@ double all_to_all_seconds(double bytes, const Placement& place, const cluster::C
     const double latency =
         std::min(within, 1.0) * cluster.intra_node.latency_seconds + std::min(across, 1.0) * cluster.network.latency_seconds;
     const double transfer_within = within > 0 ? slice * within / rate_within(place, cluster) : 0.0;
-    const double network = cluster.network.achieved_bytes_per_second() * uplink_share(CollectiveKind::all_to_all, place, cluster);
+    const double network = cluster.network.achieved_bytes_per_second() * shares_apart(place, cluster) * uplink_share(CollectiveKind::all_to_all, place, cluster);
     const double transfer_across = across > 0 ? slice * across / network : 0.0;
     return cluster.collective_launch_seconds + latency + std::max(transfer_within, transfer_across);
 }
@@ -110,8 +110,10 @@ void require_links(const Placement& place, const cluster::Cluster& cluster) {
                         cluster.name, place.ranks, place.nodes, cluster.devices_per_node));
 }
 
-double seconds_of(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride, const cluster::Cluster& cluster,
-                  std::int64_t world, Surroundings surroundings, DType type) {
+} // namespace
+
+double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride, const cluster::Cluster& cluster,
+                  std::int64_t world, DType type, Coldness coldness) {
     if (ranks <= 1 || cluster.free_communication) return 0.0;
     const Placement placement = place(ranks, stride, cluster);
     require_links(placement, cluster);
@@ -119,19 +121,7 @@ double seconds_of(CollectiveKind kind, std::int64_t message_bytes, std::int64_t 
     if (!cluster.device.is_cpu) return gpu(kind, bytes, placement, cluster).seconds;
     // One thread of a rank communicates: it never has more than a core, and less when ranks outnumber cores.
     const double share = std::min(1.0, cluster::cores_per_rank(cluster, world > 0 ? world : ranks * stride));
-    return host_collective(kind, bytes, placement, cluster, surroundings, type).seconds / share;
-}
-
-} // namespace
-
-double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
-                          const cluster::Cluster& cluster, std::int64_t world, DType type) {
-    return seconds_of(kind, message_bytes, ranks, stride, cluster, world, Surroundings::alone, type);
-}
-
-double step_collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
-                               const cluster::Cluster& cluster, std::int64_t world, DType type) {
-    return seconds_of(kind, message_bytes, ranks, stride, cluster, world, Surroundings::step, type);
+    return host_collective(kind, bytes, placement, cluster, coldness, type).seconds / share;
 }
 
 CollectiveChoice collective_choice(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,

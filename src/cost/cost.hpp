@@ -8,9 +8,16 @@
 
 namespace zerosim::cost {
 
+/// Ranks on CPUs: which part of a collective's buffers, and of the transport's own memory, other work has driven out of the last-level
+/// cache. 0 = none, as when it is repeated alone; 1 = all.
+struct Coldness {
+    double data = 0, transport = 0;
+};
+inline constexpr Coldness kCold{1, 1};
+
 /// Seconds of one op on an idle device; collectives among the whole axis. alloc, free, mark, host_wait: 0.
 [[nodiscard]] double op_seconds(const schedule::Schedule& schedule, const schedule::Program& program, const schedule::Op& op,
-                                const cluster::Cluster& cluster);
+                                const cluster::Cluster& cluster, Coldness coldness = {});
 
 /// A kernel on a device with `cores` cores (cluster::cores_per_rank; 1 on a GPU), as `software` runs it.
 [[nodiscard]] double kernel_seconds(kernel::Kernel kernel, const kernel::Attributes& attributes, DType type,
@@ -19,10 +26,8 @@ namespace zerosim::cost {
 
 /// A collective of `message_bytes` (larger buffer) among `ranks` ranks, `stride` apart in rank order. `world` = ranks that run at
 /// once, which share the cores of a CPU node; 0 = ranks * stride.
-/// Alone and repeated, as benchmarks do; within a step: step_collective_seconds, which differs on CPUs.
 [[nodiscard]] double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
-                                        const cluster::Cluster& cluster, std::int64_t world = 0, DType type = DType::fp32);
-[[nodiscard]] double step_collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
-                                             const cluster::Cluster& cluster, std::int64_t world, DType type = DType::fp32);
+                                        const cluster::Cluster& cluster, std::int64_t world = 0, DType type = DType::fp32,
+                                        Coldness coldness = {});
 
 } // namespace zerosim::cost

@@ -27,7 +27,7 @@ struct HostTask {
     const cluster::Cluster& cluster;
     double working_set; // bytes of all the buffers of the group's ranks on a node
     double network;     // bytes/s of a rank to other nodes
-    Surroundings surroundings;
+    Coldness coldness;
     double reduction;   // bytes/s of a rank's own sums; 0 = they cost nothing
 
     [[nodiscard]] double ranks() const { return static_cast<double>(place.ranks); }
@@ -39,16 +39,28 @@ struct HostTask {
         return cache > 0 && working_set > cache ? 1 - cache / working_set : 0.0;
     }
     [[nodiscard]] double seconds_a_byte() const {
-        const bool cold = surroundings == Surroundings::step && cluster.transport.cold_bytes_per_second > 0;
-        const double cached = 1 / (cold ? cluster.transport.cold_bytes_per_second : cluster.intra_node.achieved_bytes_per_second());
+        const double warm = 1 / cluster.intra_node.achieved_bytes_per_second(), rate = cluster.transport.cold_bytes_per_second;
+        const double cached = rate > 0 ? warm + coldness.data * (1 / rate - warm) : warm;
         const double uncached = cluster.transport.uncached_bytes_per_second;
         return uncached > 0 ? cached + memory_part() * std::max(0.0, 1 / uncached - cached) : cached;
+    }
+    /// One of two ranks sends, the other receives. Not measured: 0.5 of a step in which both do, where cores copy in and out, 1 where the
+    /// receiver alone copies (btl_vader_single_copy_mechanism); measured 0.3 to 0.9, and one number for all.
+    [[nodiscard]] double one_way(double size) const {
+        constexpr double kOneWay = 0.7;
+        const cluster::HostTransport& transport = cluster.transport;
+        if (place.nodes > 1 || transport.one_way_bytes_per_second <= 0) return kOneWay * ring_step(size);
+        const double warm = 1 / transport.one_way_bytes_per_second, rate = transport.cold_bytes_per_second;
+        const double cached = rate > 0 ? warm + coldness.data * std::max(0.0, kOneWay / rate - warm) : warm;
+        const double beyond = transport.uncached_bytes_per_second > 0 ? kOneWay / transport.uncached_bytes_per_second : 0.0;
+        const double latency = within(1, size) - size * seconds_a_byte();
+        return latency * transport.one_way_latency_share + size * (cached + memory_part() * std::max(0.0, beyond - cached));
     }
     /// Messages of `size` to a rank of the same node: all start at once, each is announced and delivered by the same core.
     [[nodiscard]] double within(double messages, double size) const {
         if (messages <= 0) return 0.0;
         const bool announced = cluster.transport.eager_bytes > 0 && size > static_cast<double>(cluster.transport.eager_bytes);
-        const double cold = surroundings == Surroundings::step ? cluster.transport.cold_latency_seconds : 0.0;
+        const double cold = coldness.transport * cluster.transport.cold_latency_seconds;
         const double each = cluster.intra_node.latency_seconds + cold + (announced ? cluster.transport.rendezvous_seconds : 0.0);
         return messages * (each + size * seconds_a_byte());
     }
@@ -88,11 +100,8 @@ double exchange(CollectiveKind kind, const HostTask& t) {
             return 2 * t.to_all(slice) + t.sum(t.bytes);
         case broadcast: break;
     }
-    // A pipelined chain. With two ranks bytes go one way, where every other step sends and receives: 0.5 of the time where cores copy
-    // in and out, 1 where the receiver alone copies (btl_vader_single_copy_mechanism). Measured: 0.5 to 0.9; one number for both.
-    constexpr double kOneWay = 0.7;
-    const double chain = (t.ranks() - 2) * t.ring_step(0) + t.ring_step(t.bytes);
-    return t.place.ranks == 2 ? chain * kOneWay : chain;
+    // A pipelined chain, whose links between its ends carry bytes both ways.
+    return t.place.ranks == 2 ? t.one_way(t.bytes) : (t.ranks() - 2) * t.ring_step(0) + t.ring_step(t.bytes);
 }
 
 double ring(CollectiveKind kind, const HostTask& t) {
@@ -141,8 +150,8 @@ double bruck(CollectiveKind kind, const HostTask& t) {
 double hierarchical(CollectiveKind kind, const HostTask& t) {
     if (t.place.nodes == 1 || t.place.per_node == 1 || kind == broadcast || kind == all_to_all) return exchange(kind, t);
     const Placement inside{t.place.per_node, t.place.per_node, 1}, between{t.place.nodes, 1, t.place.nodes};
-    const HostTask whole{t.bytes, inside, t.cluster, t.working_set, t.network, t.surroundings, t.reduction};
-    const HostTask part{t.bytes / t.per_node(), between, t.cluster, t.working_set, t.network, t.surroundings, t.reduction};
+    const HostTask whole{t.bytes, inside, t.cluster, t.working_set, t.network, t.coldness, t.reduction};
+    const HostTask part{t.bytes / t.per_node(), between, t.cluster, t.working_set, t.network, t.coldness, t.reduction};
     const double scatter = exchange(reduce_scatter, whole), gather = exchange(all_gather, whole);
     if (kind == all_gather) return exchange(all_gather, part) + gather;
     if (kind == reduce_scatter) return scatter + exchange(reduce_scatter, part);
@@ -169,13 +178,13 @@ double buffer_bytes(CollectiveKind kind, double bytes, double ranks) {
 
 } // namespace
 
-HostTimed host_collective(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster, Surroundings surroundings,
+HostTimed host_collective(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster, Coldness coldness,
                           DType type) {
     const double ranks = static_cast<double>(place.ranks);
     const double narrow = size_of(type) == 2 ? cluster.transport.narrow_reduction_bytes_per_second : 0.0;
     const double network = cluster.network.achieved_bytes_per_second() * uplink_share(kind, place, cluster);
     const HostTask task{bytes, place, cluster, buffer_bytes(kind, bytes, ranks) * static_cast<double>(place.per_node), network,
-                        surroundings, narrow > 0 ? narrow : cluster.reduction_bytes_per_second};
+                        coldness, narrow > 0 ? narrow : cluster.reduction_bytes_per_second};
     HostTimed best = timed(cluster.transport.algorithm, kind, task);
     if (cluster.transport.algorithm == HostAlgorithm::fastest)
         for (const HostAlgorithm algorithm : {HostAlgorithm::ring, HostAlgorithm::recursive, HostAlgorithm::bruck, HostAlgorithm::hierarchical})

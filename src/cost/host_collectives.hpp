@@ -5,6 +5,7 @@
 
 #include "base/dtype.hpp"
 #include "cost/collective_choice.hpp"
+#include "cost/cost.hpp"
 
 namespace zerosim::cost {
 
@@ -13,12 +14,8 @@ struct HostTimed {
     double seconds = 0;
 };
 
-/// Buffers of collectives that are repeated alone stay in the cores' caches; within a step other work has driven
-/// them out (sim/durations asks for it where the step itself does not fit).
-enum class Surroundings : std::uint8_t { alone, step };
-
 /// `bytes` of the larger buffer. By cluster.transport.algorithm; an algorithm that does not offer a kind leaves it to the exchange.
 [[nodiscard]] HostTimed host_collective(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster,
-                                        Surroundings surroundings = Surroundings::alone, DType type = DType::fp32);
+                                        Coldness coldness = {}, DType type = DType::fp32);
 
 } // namespace zerosim::cost

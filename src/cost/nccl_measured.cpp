@@ -12,13 +12,13 @@ namespace {
 constexpr AcrossNodes kAcross{
     .lone_rate = 0.736,
     .ring_ll_card = 8.1, .ring_ll128_cost = 1.119,
-    .ring_ll128_hop = 1.363, .ring_simple_hop = 9.205, .ring_ll128_network = 1.216, .ring_simple_network = 2.021,
-    .tree_rate = 0.8408, .tree_ll_cost = 2, .tree_ll128_cost = 1.574, .tree_ll_ramp_network = 1.117,
-    .tree_ll128_hop = 2.08, .tree_ll128_network = 1.643,
-    .tree_ramp_us = 566, .tree_ramp_bytes = 27.74e6,
+    .ring_ll128_hop = 1.372, .ring_simple_hop = 9.226, .ring_ll128_network = 1.216, .ring_simple_network = 2.019,
+    .tree_rate = 0.8408, .tree_ll_cost = 2, .tree_ll128_cost = 1.328, .tree_ll_ramp_network = 0.767,
+    .tree_ll128_start_us = 37, .tree_ll128_hop = 2.08, .tree_ll128_network = 1.562,
+    .tree_ramp_us = 594, .tree_ramp_bytes = 32.05e6,
     .nvls_tree_rate = 1.03,
-    .nvls_tree_start_us = 64, .nvls_tree_network = 0.73,
-    .nvls_tree_ramp_us = 141, .nvls_tree_ramp_network = 6.514, .nvls_tree_ramp_bytes = 29.72e6,
+    .nvls_tree_start_us = 64.5, .nvls_tree_network = 0.8724,
+    .nvls_tree_ramp_us = 139.8, .nvls_tree_ramp_network = 6.765, .nvls_tree_ramp_bytes = 31e6,
 };
 
 // V100, hybrid cube mesh (nccl-tests on one node, vTrain's sweeps of 2 to 8 GPUs). All-to-all: as Ampere, not measured.
@@ -26,7 +26,7 @@ constexpr WithinNode kVolta{
     .ll_cost = 1.66, .ll_ramp_us = 7.5,
     .ll128_start_us = 11, .ll128_hop = 1.54, .ll128_cost = 1.17,
     .simple_start_us = 0, .simple_hop = 5.54, .copy_rate = 2.1,
-    .pairs_rate = 0.8, .pairs_limit = 1.41, .pairs_peer_us = 1.55, .pairs_ramp_us = 27.7, .pairs_ramp_bytes = 1.82e6,
+    .pairs_rate = 0.883, .pairs_copy = 3.51, .pairs_peer_us = 1.65, .pairs_ramp_us = 29.2, .pairs_ramp_bytes = 1.985e6,
 };
 
 // A100, NVSwitch (aiconfigurator, NCCL 2.27; vTrain; OCI).
@@ -34,7 +34,7 @@ constexpr WithinNode kAmpere{
     .ll_cost = 1.82, .ll_ramp_us = 4.6,
     .ll128_start_us = 3.7, .ll128_hop = 1.98, .ll128_cost = 1.73,
     .simple_start_us = 24.2, .simple_hop = 13.1, .copy_rate = 1.9,
-    .pairs_rate = 0.8, .pairs_limit = 1.41, .pairs_peer_us = 1.55, .pairs_ramp_us = 27.7, .pairs_ramp_bytes = 1.82e6,
+    .pairs_rate = 0.883, .pairs_copy = 3.51, .pairs_peer_us = 1.65, .pairs_ramp_us = 29.2, .pairs_ramp_bytes = 1.985e6,
 };
 
 // H100 and H200, NVSwitch (aiconfigurator, NCCL 2.23 and 2.29; AWS p5; stas00/ml-engineering).
@@ -42,7 +42,7 @@ constexpr WithinNode kHopper{
     .ll_cost = 1.81, .ll_ramp_us = 3.2,
     .ll128_start_us = 11.4, .ll128_hop = 1.57, .ll128_cost = 1.17,
     .simple_start_us = 20, .simple_hop = 2.3, .copy_rate = 2.1,
-    .pairs_rate = 0.864, .pairs_limit = 1.65, .pairs_peer_us = 1.17, .pairs_ramp_us = 28.7, .pairs_ramp_bytes = 9.0e6,
+    .pairs_rate = 0.884, .pairs_copy = 11.3, .pairs_peer_us = 1.18, .pairs_ramp_us = 29.4, .pairs_ramp_bytes = 9.79e6,
     .nvls_start_us = 17.6, .nvls_ramp_us = 77, .nvls_ramp_bytes = 17.7e6, .nvls_rate = 0.718,
 };
 
@@ -51,7 +51,7 @@ constexpr WithinNode kBlackwell{
     .ll_cost = 2.28, .ll_ramp_us = 1.8,
     .ll128_start_us = 11.4, .ll128_hop = 1.57, .ll128_cost = 1.17,
     .simple_start_us = 5.8, .simple_hop = 8.85, .copy_rate = 1.48,
-    .pairs_rate = 0.766, .pairs_limit = 0.911, .pairs_peer_us = 0.53, .pairs_ramp_us = 8.8, .pairs_ramp_bytes = 39e3,
+    .pairs_rate = 0.8783, .pairs_copy = 1.002, .pairs_peer_us = 0.528, .pairs_ramp_us = 8.305, .pairs_ramp_bytes = 39.2e3,
     .nvls_start_us = 23.5, .nvls_ramp_us = 161, .nvls_ramp_bytes = 46.5e6, .nvls_rate = 0.683,
 };
 
@@ -59,7 +59,7 @@ constexpr WithinNode kBlackwell{
 constexpr WithinNode kPcie{
     .ll_cost = 2.386, .ll_ramp_us = 0,
     .simple_start_us = 13.17, .simple_hop = 5.898, .copy_rate = 5.331,
-    .pairs_rate = 0.6939, .pairs_peer_us = 1.519, .pairs_ramp_us = 3.366, .pairs_ramp_bytes = 11.84e3,
+    .pairs_rate = 0.8, .pairs_copy = 5.3, .pairs_peer_us = 1.519, .pairs_ramp_us = 3.366, .pairs_ramp_bytes = 11.84e3,
 };
 
 constexpr std::array<NcclMeasured, 4> kNvlink{{{kVolta, kAcross}, {kAmpere, kAcross}, {kHopper, kAcross}, {kBlackwell, kAcross}}};

@@ -16,7 +16,7 @@ struct WithinNode {
     double simple_hop = 1;      // pipelined: the larger of these steps and the bytes counts (root of the sum of squares)
     double copy_rate = 0;       // the kernel copies the rank's own slice too, at this part of the ring's rate; 0 = at no cost
     double pairs_rate = 1;      // all-to-all: of the ring's rate
-    double pairs_limit = 0;     // all-to-all: the whole message, own slice included, is not faster than this part; 0 = no limit
+    double pairs_copy = 0;      // all-to-all: the same kernels copy the own slice, at this part of the links' rate; 0 = at no cost
     double pairs_peer_us = 0, pairs_ramp_us = 0, pairs_ramp_bytes = 1; // a peer; small messages are one chunk, larger are pipelined
     double nvls_start_us = 0, nvls_ramp_us = 0, nvls_ramp_bytes = 1;   // channels grow with the message
     double nvls_rate = 0;       // message bytes/s, of the ring's rate
@@ -30,7 +30,7 @@ struct AcrossNodes {
     double ring_ll128_hop = 1, ring_simple_hop = 1, ring_ll128_network = 1, ring_simple_network = 1;
     double tree_rate = 1, tree_ll_cost = 1, tree_ll128_cost = 1;
     double tree_ll_ramp_network = 0; // of the tree's steps between nodes: messages of more than one LL slot, half of it at 64 KiB
-    double tree_ll128_hop = 1, tree_ll128_network = 1;
+    double tree_ll128_start_us = 0, tree_ll128_hop = 1, tree_ll128_network = 1;
     double tree_ramp_us = 0, tree_ramp_bytes = 1; // Simple (steps as the ring's): chunks fill the tree's pipeline
     double nvls_tree_rate = 1;  // of NCCL's estimate with achieved rates
     double nvls_tree_start_us = 0, nvls_tree_network = 0;

@@ -49,7 +49,7 @@ std::int64_t group_bytes(const Connected& algorithms, const Placement& place, co
 }  // namespace
 
 std::int64_t nccl_memory_bytes(const schedule::Schedule& schedule, const schedule::Program& program, const cluster::Cluster& cluster) {
-    if (cluster.device.is_cpu || cluster.free_communication) return 0;
+    if (cluster.device.is_cpu || cluster.free_communication || cluster.fabric.tuning == cluster::CollectiveTuning::none) return 0;
     std::map<AxisId, Connected> groups;
     std::set<std::tuple<AxisId, CollectiveKind, std::int64_t>> seen;
     for (const schedule::Op& op : program.ops) {

@@ -10,7 +10,7 @@
 
 namespace zerosim::cost {
 
-/// Bytes of one rank; 0 on CPUs, for one rank and where nothing is sent.
+/// Bytes of one rank; 0 on CPUs, for one rank, where nothing is sent, and for libraries other than NCCL, whose buffers are not known.
 [[nodiscard]] std::int64_t nccl_memory_bytes(const schedule::Schedule& schedule, const schedule::Program& program, const cluster::Cluster& cluster);
 
 }  // namespace zerosim::cost

@@ -112,7 +112,8 @@ double tree_seconds(const Task& t, Protocol protocol) {
         case Protocol::ll:
             return hops + network * (1 + t.across.tree_ll_ramp_network * ramp(t.bytes, kLlRampBytes)) + transfer * t.across.tree_ll_cost;
         case Protocol::ll128:
-            return hops * t.across.tree_ll128_hop + network * t.across.tree_ll128_network + transfer * t.across.tree_ll128_cost;
+            return t.across.tree_ll128_start_us * kMicro + hops * t.across.tree_ll128_hop + network * t.across.tree_ll128_network +
+                   transfer * t.across.tree_ll128_cost;
         case Protocol::simple: break;
     }
     const double fill = t.across.tree_ramp_us * kMicro * ramp(t.bytes, t.across.tree_ramp_bytes);
@@ -153,12 +154,12 @@ double pairs_seconds(const Task& t) {
     const auto far = [&t](std::int64_t of_node) { return static_cast<double>(t.place.ranks - of_node) / t.ranks * t.bytes; };
     double transfer = near / (t.topology.achieved_within * (t.topology.bridged ? 1.0 : t.within.pairs_rate));
     if (t.topology.bridged) transfer += t.copy_seconds();
-    if (t.within.pairs_limit > 0)
-        transfer = std::max(transfer, t.bytes / (t.topology.achieved_links * t.within.pairs_limit));
+    else if (t.within.pairs_copy > 0) transfer += t.bytes / t.ranks / (t.topology.achieved_links * t.within.pairs_copy);
     const bool over_nodes = t.place.nodes > 1;
     if (over_nodes) {
         const double fewest = static_cast<double>(t.place.least_per_node());
-        transfer = std::max({transfer, far(t.place.per_node) / t.topology.achieved_network, far(t.place.least_per_node()) * fewest / node_cards(t)});
+        if (t.place.per_node > 1) transfer = std::max(transfer, far(t.place.per_node) / t.topology.achieved_network);
+        transfer = std::max(transfer, far(t.place.least_per_node()) * fewest / node_cards(t));
     }
     // Sweeps over nodes are not published: a peer of another node is taken to cost its sender what one of the same node costs.
     const double latency = t.within.pairs_peer_us * kMicro * (t.ranks - 1) + (over_nodes ? t.network : 0.0);

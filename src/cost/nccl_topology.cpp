@@ -1,6 +1,8 @@
 // NCCL 2.30 src/graph/topo.h (link widths), search.cc (speeds of channels, doubled channels) and tuning.cc.
 #include "cost/nccl_topology.hpp"
 
+#include "base/error.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -102,6 +104,7 @@ double cube_mesh_share(std::int64_t devices) {
 }
 
 NcclTopology nccl_topology(const Placement& place, const cluster::Cluster& cluster) {
+    if (cluster.fabric.tuning == CollectiveTuning::none) throw BugError("the tables of NCCL were asked for the cluster '" + cluster.name + "', which has none of them");
     NcclTopology result;
     result.generation = static_cast<std::int64_t>(cluster.fabric.tuning) - static_cast<std::int64_t>(CollectiveTuning::nccl_volta);
     set_within(result, place, cluster);
@@ -116,11 +119,11 @@ NcclTopology nccl_topology(const Placement& place, const cluster::Cluster& clust
     // All rings pass through the node with the fewest devices: channels are as many as its search found (ncclTopoPostset takes the
     // least). Devices present there use a card each, while there are cards; the groups of a node (its stride) share them evenly.
     const auto of_node = static_cast<double>(cluster.devices_per_node);
-    const double groups = std::max(1.0, std::floor(of_node / static_cast<double>(place.per_node)));
+    const double groups = place.apart > 0 ? static_cast<double>(place.apart) : std::max(1.0, std::floor(of_node / static_cast<double>(place.per_node)));
     const double all_cards = cluster.fabric.cards > 0 ? std::min(static_cast<double>(cluster.fabric.cards), of_node) : of_node;
     const double working = std::min(all_cards, static_cast<double>(place.least_per_node()) * groups);
     const double cards = std::max(1.0, working / groups);
-    result.shares = working / groups * of_node / all_cards;
+    result.shares = place.apart > 0 ? shares_apart(place, cluster) : working / groups * of_node / all_cards;
     // A channel's ring leaves a node through one card. A tree over two nodes sends each byte once each way, a ring 2 (n - 1) / n times.
     const double used = result.cards = std::min(cards, static_cast<double>(std::max<std::int64_t>(result.channels, 1)));
     const double across = result.network * result.shares * used / cards;

@@ -29,6 +29,7 @@ struct NcclTopology {
 /// Link-disjoint rings among GPUs 0 to n-1 of a hybrid cube mesh, as a part of the 6 that all 8 GPUs have.
 [[nodiscard]] double cube_mesh_share(std::int64_t devices);
 
+/// For clusters with a tuning of NCCL's.
 [[nodiscard]] NcclTopology nccl_topology(const Placement& place, const cluster::Cluster& cluster);
 
 } // namespace zerosim::cost

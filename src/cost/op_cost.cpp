@@ -79,7 +79,7 @@ double input_seconds(const Program& program, const Op& op, const cluster::Cluste
 
 } // namespace
 
-double op_seconds(const schedule::Schedule& schedule, const Program& program, const Op& op, const cluster::Cluster& cluster) {
+double op_seconds(const schedule::Schedule& schedule, const Program& program, const Op& op, const cluster::Cluster& cluster, Coldness coldness) {
     const double cores = cluster::cores_per_rank(cluster, schedule.ranks) / slowest_device_factor(cluster, schedule.ranks);
     switch (op.kind) {
         case OpKind::alloc:
@@ -100,8 +100,8 @@ double op_seconds(const schedule::Schedule& schedule, const Program& program, co
         case OpKind::collective: {
             const schedule::Collective& collective = program.collective_of(op);
             const schedule::Axis& axis = schedule.axis(collective.axis);
-            return step_collective_seconds(collective.kind, schedule::message_bytes(program, collective), axis.size, axis.stride,
-                                           cluster, schedule.ranks, program.tensor(collective.send).dtype);
+            return collective_seconds(collective.kind, schedule::message_bytes(program, collective), axis.size, axis.stride, cluster,
+                                      schedule.ranks, program.tensor(collective.send).dtype, coldness);
         }
         case OpKind::host_compute:
             return host_compute_seconds(op.kernel, program.attributes_of(op), schedule::compute_dtype(program, op), cluster, schedule.ranks);

@@ -30,6 +30,9 @@ constexpr int kIdlePolls = 10;
 /// Asleep at its doorbell it looks up by itself this often, more and more rarely while nothing moves: answers within a transfer do not ring.
 /// On a virtual machine a timer costs its core 22 us (two threads on a core, 20 to 100 us of sleep: compute slows by that much each time).
 constexpr std::chrono::microseconds kShortestDoze{50}, kLongestDoze{1000};
+/// While its own rank's kernels wait as well, nobody else wants the core, and it polls on for as long. A core that goes idle takes 20 to 30 us to
+/// come back on a virtual machine, which peers that are late by a little would add to every exposed collective.
+constexpr std::chrono::milliseconds kLongestSpin{5};
 
 }  // namespace
 
@@ -41,6 +44,7 @@ CommunicationThread::CommunicationThread(std::size_t ops, std::size_t streams, R
     std::promise<bool> raised;
     thread_ = std::jthread([this, &raised] {
         const bool cores_enough = resources_.doorbell && resources_.doorbell->ranks() <= std::thread::hardware_concurrency();
+        own_core_ = cores_enough;
         raised.set_value(raise_thread_priority(cores_enough));
         loop();
     });
@@ -221,8 +225,11 @@ void CommunicationThread::serve() {
 void CommunicationThread::rest(comm::Backoff& backoff, std::uint32_t heard) {
     using Advice = comm::Backoff::Advice;
     if (!resources_.doorbell) return backoff.pause();
-    const Advice advice = backoff.count(host_waits_.load(std::memory_order_acquire));
+    const bool host_waits = host_waits_.load(std::memory_order_acquire);
+    const Advice advice = backoff.count(host_waits);
+    if (advice == Advice::rest && host_waits && own_core_ && Clock::now() - moved_ < kLongestSpin) return;
     if (advice == Advice::moved) {
+        moved_ = Clock::now();
         doze_ = kShortestDoze;
         resources_.doorbell->ring_others();
     } else if (advice == Advice::rest) {
@@ -250,6 +257,7 @@ void CommunicationThread::loop() {
                 }
             if (moved || pending) idle_polls = 0;
             if (moved) {
+                moved_ = Clock::now();
                 backoff.reset();
                 doze_ = kShortestDoze;
                 if (resources_.doorbell) resources_.doorbell->ring_others();

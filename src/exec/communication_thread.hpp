@@ -89,7 +89,9 @@ private:
     std::optional<comm::AbortNotice> announcement_;  // guarded by mutex_
 
     std::vector<Queue> queues_;
+    bool own_core_ = false;                          // ranks of this node do not outnumber its cores
     std::chrono::microseconds doze_;
+    std::chrono::steady_clock::time_point moved_;    // when something last did
     std::chrono::steady_clock::time_point next_watch_, host_since_;
     std::int64_t host_op_ = -1, host_step_ = -1;
     std::jthread thread_;

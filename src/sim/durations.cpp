@@ -2,7 +2,7 @@
 
 #include "cost/cost.hpp"
 #include "cost/placement.hpp"
-#include "schedule/memory.hpp"
+#include "sim/cache_age.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -24,12 +24,12 @@ bool same_launch(const Program& program, const Op& first, const Op& next) {
 }
 
 /// Seconds of a collective beyond those of an empty one.
-double transfer_seconds(const schedule::Schedule& schedule, const Program& program, const Op& op,
-                        const cluster::Cluster& cluster) {
+double transfer_seconds(const schedule::Schedule& schedule, const Program& program, const Op& op, const cluster::Cluster& cluster,
+                        cost::Coldness coldness) {
     const schedule::Collective& collective = program.collective_of(op);
     const schedule::Axis& axis = schedule.axis(collective.axis);
-    return cost::op_seconds(schedule, program, op, cluster) -
-           cost::step_collective_seconds(collective.kind, 0, axis.size, axis.stride, cluster, schedule.ranks);
+    return cost::op_seconds(schedule, program, op, cluster, coldness) -
+           cost::collective_seconds(collective.kind, 0, axis.size, axis.stride, cluster, schedule.ranks, DType::fp32, coldness);
 }
 
 /// 0 where the software says nothing of it: DDP's bucket reductions are started by C++.
@@ -58,37 +58,29 @@ struct Launch {
     std::size_t end = 0;
 };
 
-Launch launch(const schedule::Schedule& schedule, const Program& program, std::size_t first, const cluster::Cluster& cluster) {
-    Launch result{cost::op_seconds(schedule, program, program.ops[first], cluster), first + 1};
+Launch launch(const schedule::Schedule& schedule, const Program& program, std::size_t first, const cluster::Cluster& cluster,
+              const std::vector<cost::Coldness>& coldness) {
+    const auto cold = [&](std::size_t op) { return coldness.empty() ? cost::Coldness{} : coldness[op]; };
+    Launch result{cost::op_seconds(schedule, program, program.ops[first], cluster, cold(first)), first + 1};
     while (result.end < program.ops.size() && result.end != program.first_begin && result.end != program.steady_begin &&
-           same_launch(program, program.ops[first], program.ops[result.end]))
-        result.seconds += transfer_seconds(schedule, program, program.ops[result.end++], cluster);
+           same_launch(program, program.ops[first], program.ops[result.end])) {
+        result.seconds += transfer_seconds(schedule, program, program.ops[result.end], cluster, cold(result.end));
+        ++result.end;
+    }
     return result;
-}
-
-/// CPUs: a step whose ranks fit in their node's cache together finds its buffers there, as collectives that are repeated alone do.
-bool stays_in_cache(const schedule::Schedule& schedule, const cluster::Cluster& cluster) {
-    if (!cluster.device.is_cpu || cluster.transport.cold_bytes_per_second <= 0) return false;
-    const std::int64_t here = std::clamp<std::int64_t>(schedule.ranks, 1, cluster.devices_per_node);
-    return schedule::memory_profile(schedule, 0).peak * here <= cluster.transport.cache_bytes;
-}
-
-cluster::Cluster without_cold_links(cluster::Cluster cluster) {
-    cluster.transport.cold_bytes_per_second = cluster.transport.cold_latency_seconds = 0;
-    return cluster;
 }
 
 } // namespace
 
 Durations durations(const schedule::Schedule& schedule, const Program& program, const cluster::Cluster& cluster) {
-    if (stays_in_cache(schedule, cluster)) return durations(schedule, program, without_cold_links(cluster));
     Durations result;
+    result.coldness = coldness_of_collectives(schedule, program, cluster);
     result.device.resize(program.ops.size());
     result.launched.assign(program.ops.size(), 1);
     result.issue.reserve(program.ops.size());
     for (const Op& op : program.ops) result.issue.push_back(gives_device_work(op.kind) ? nanoseconds(issue_seconds(program, op, cluster)) : 0);
     for (std::size_t i = 0; i < program.ops.size();) {
-        const Launch next = launch(schedule, program, i, cluster);
+        const Launch next = launch(schedule, program, i, cluster, result.coldness);
         result.device[i] = nanoseconds(next.seconds);
         result.launched[i] = static_cast<std::uint32_t>(next.end - i);
         i = next.end;
@@ -100,7 +92,7 @@ std::vector<std::int64_t> collective_durations(const schedule::Schedule& schedul
                                                const cluster::Cluster& cluster) {
     std::vector<std::int64_t> result(program.ops.size(), 0);
     for (std::size_t i = 0; i < program.ops.size(); i += nominal.launched[i])
-        if (program.ops[i].kind == OpKind::collective) result[i] = nanoseconds(launch(schedule, program, i, cluster).seconds);
+        if (program.ops[i].kind == OpKind::collective) result[i] = nanoseconds(launch(schedule, program, i, cluster, nominal.coldness).seconds);
     return result;
 }
 

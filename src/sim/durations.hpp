@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cluster/cluster.hpp"
+#include "cost/cost.hpp"
 #include "schedule/schedule.hpp"
 #include "sim/link_load.hpp"
 
@@ -16,6 +17,7 @@ struct Durations {
     std::vector<std::int64_t> device;    // by op; of a launch group's first op: the whole group's
     std::vector<std::uint32_t> launched; // by op: ops that start with it, itself included (1 unless it opens a launch group)
     std::vector<std::int64_t> issue;     // by op: host time to give the device its work; 0 where there is none
+    std::vector<cost::Coldness> coldness; // by op, of collectives on CPUs; else empty
 };
 
 /// Ops of one launch group that follow each other on one stream and axis are one launch: the first pays its latency, the others

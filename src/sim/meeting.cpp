@@ -63,6 +63,11 @@ MeetingPoint::MeetingPoint(const Lanes& lanes, LinkClasses classes, std::optiona
     statistics_ = {none, none, none, none};
 }
 
+void MeetingPoint::keep_statistics_of(int step) {
+    step_of_statistics_ = step;
+    for (Times* times : {&statistics_.busy, &statistics_.waited, &statistics_.caused, &statistics_.last}) std::ranges::fill(*times, 0);
+}
+
 void MeetingPoint::complete(AxisId id, std::span<RoleClock* const> roles) {
     const Meetings& axis = lanes_.axes[id.index()];
     for (const RoleClock* role : roles) reset(axis, *role);

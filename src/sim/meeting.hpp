@@ -34,6 +34,7 @@ public:
     MeetingPoint(const Lanes& lanes, LinkClasses classes, std::optional<int> step);
     /// Completes the launch at the position of each of `roles`, which have all issued it on `axis`.
     void complete(AxisId axis, std::span<RoleClock* const> roles);
+    void keep_statistics_of(int step);
     /// Of the step in hand, or null.
     [[nodiscard]] LaneStatistics* statistics_of(int step) { return step_of_statistics_ == step ? &statistics_ : nullptr; }
 

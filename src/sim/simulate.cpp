@@ -10,6 +10,7 @@
 #include "sim/meeting.hpp"
 #include "sim/rank_variation.hpp"
 #include "sim/role_clock.hpp"
+#include "sim/steady.hpp"
 #include "sim/timing.hpp"
 
 #include <fmt/core.h>
@@ -40,7 +41,13 @@ bool holds_nothing_up(const RoleClock& role) {
 class Pass {
 public:
     Pass(const Schedule& schedule, const cluster::Cluster& cluster, int steps);
-    trace::Trace run();
+    void run();
+    /// One step more, after run().
+    void run_on();
+    /// Whether the last two steps of every traced rank took the same time.
+    [[nodiscard]] bool steady() const;
+    [[nodiscard]] int steps() const { return steps_; }
+    [[nodiscard]] trace::Trace take();
 
 private:
     void add_role(std::size_t index, bool share_links, const std::vector<std::int64_t>& traced);
@@ -121,7 +128,7 @@ void Pass::add_role(std::size_t index, bool share_links, const std::vector<std::
     }
 }
 
-trace::Trace Pass::run() {
+void Pass::run() {
     for (bool all_finished = false; !all_finished;) {
         bool moved = false;
         all_finished = true;
@@ -131,6 +138,22 @@ trace::Trace Pass::run() {
         }
         if (!moved && !all_finished) report_deadlock();
     }
+}
+
+void Pass::run_on() {
+    ++steps_;
+    if (varied_) meeting_.keep_statistics_of(steps_);
+    for (RoleClock& role : roles_) role.finished = false;
+    run();
+}
+
+bool Pass::steady() const {
+    return std::ranges::all_of(roles_, [this](const RoleClock& role) {
+        return std::ranges::all_of(role.traced, [this](const TracedLane& lane) { return is_steady(lane.trace, steps_); });
+    });
+}
+
+trace::Trace Pass::take() {
     trace::Trace result;
     result.simulated = true;
     for (RoleClock& role : roles_)
@@ -300,7 +323,18 @@ void Pass::report_deadlock() const {
 } // namespace
 
 trace::Trace simulate(const Schedule& schedule, const cluster::Cluster& cluster, int steps) {
-    return Pass(schedule, cluster, steps).run();
+    Pass pass(schedule, cluster, steps);
+    pass.run();
+    return pass.take();
+}
+
+trace::Trace simulate_until_steady(const Schedule& schedule, const cluster::Cluster& cluster, int least, int most) {
+    Pass pass(schedule, cluster, least);
+    pass.run();
+    // Drawn kernels differ from step to step for good; equal ranks and steps have nothing to settle.
+    const bool settles = !cluster.variation.none() && cluster.variation.jitter == 0;
+    while (settles && pass.steps() < most && !pass.steady()) pass.run_on();
+    return pass.take();
 }
 
 } // namespace zerosim::sim

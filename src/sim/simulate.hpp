@@ -12,4 +12,8 @@ namespace zerosim::sim {
 /// Simulates init and `steps` steps. Deterministic.
 [[nodiscard]] trace::Trace simulate(const schedule::Schedule& schedule, const cluster::Cluster& cluster, int steps);
 
+/// The same with `least` steps, and where ranks differ one more until two successive ones take the same time on every traced rank, at most
+/// `most`: ranks that wait for a slow one run ahead of it for a step or two before they settle.
+[[nodiscard]] trace::Trace simulate_until_steady(const schedule::Schedule& schedule, const cluster::Cluster& cluster, int least, int most);
+
 } // namespace zerosim::sim

@@ -29,7 +29,7 @@ inline const std::vector<Constant> kWithin{
     ZEROSIM_CONSTANT(within, ll_cost),          ZEROSIM_CONSTANT(within, ll_ramp_us),    ZEROSIM_CONSTANT(within, ll128_start_us),
     ZEROSIM_CONSTANT(within, ll128_hop),        ZEROSIM_CONSTANT(within, ll128_cost),    ZEROSIM_CONSTANT(within, simple_start_us),
     ZEROSIM_CONSTANT(within, simple_hop),       ZEROSIM_CONSTANT(within, copy_rate),     ZEROSIM_CONSTANT(within, pairs_rate),
-    ZEROSIM_CONSTANT(within, pairs_limit),      ZEROSIM_CONSTANT(within, pairs_peer_us), ZEROSIM_CONSTANT(within, pairs_ramp_us),
+    ZEROSIM_CONSTANT(within, pairs_copy),       ZEROSIM_CONSTANT(within, pairs_peer_us), ZEROSIM_CONSTANT(within, pairs_ramp_us),
     ZEROSIM_CONSTANT(within, pairs_ramp_bytes), ZEROSIM_CONSTANT(within, nvls_start_us), ZEROSIM_CONSTANT(within, nvls_ramp_us),
     ZEROSIM_CONSTANT(within, nvls_ramp_bytes),  ZEROSIM_CONSTANT(within, nvls_rate)};
 inline const std::vector<Constant> kAcross{
@@ -39,7 +39,7 @@ inline const std::vector<Constant> kAcross{
     ZEROSIM_CONSTANT(across, tree_ll128_network),  ZEROSIM_CONSTANT(across, tree_ll_ramp_network), ZEROSIM_CONSTANT(across, tree_ramp_us),
     ZEROSIM_CONSTANT(across, tree_ramp_bytes),     ZEROSIM_CONSTANT(across, nvls_tree_rate),      ZEROSIM_CONSTANT(across, nvls_tree_start_us),
     ZEROSIM_CONSTANT(across, nvls_tree_network),   ZEROSIM_CONSTANT(across, nvls_tree_ramp_us),   ZEROSIM_CONSTANT(across, nvls_tree_ramp_network),
-    ZEROSIM_CONSTANT(across, nvls_tree_ramp_bytes)};
+    ZEROSIM_CONSTANT(across, nvls_tree_ramp_bytes), ZEROSIM_CONSTANT(across, tree_ll128_start_us)};
 
 /// A sweep with what does not depend on the constants.
 struct Prepared {
@@ -61,6 +61,14 @@ inline std::size_t group(const Prepared& p) {
 }
 
 inline const std::vector<Constant>& constants_of(std::size_t group) { return group == kNetworks ? kAcross : kWithin; }
+
+/// What is thought of a generation's constants before its sweeps are seen: those of the generation before it, of Ampere Hopper's (Volta
+/// itself has Ampere's where nothing was measured). Networks and PCIe have no such neighbour.
+inline const NcclMeasured* belief_of(std::size_t group) {
+    if (group > 3) return nullptr;
+    constexpr std::array<std::int64_t, 4> kNeighbours{1, 2, 1, 2};
+    return &cost::nccl_measured({.generation = kNeighbours[group], .nvlink = true});
+}
 
 /// Over nodes every generation keeps its own constants within them.
 inline NcclMeasured measured_of(const Prepared& p, const NcclMeasured& tried) {

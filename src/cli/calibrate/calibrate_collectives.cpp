@@ -3,6 +3,8 @@
 #include "cli/machine.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
 namespace zerosim::cli {
 
@@ -10,6 +12,7 @@ std::vector<CollectiveCase> collective_cases(int repeats) {
     std::vector<CollectiveCase> cases;
     for (const CollectiveKind kind : {CollectiveKind::all_gather, CollectiveKind::reduce_scatter, CollectiveKind::all_reduce})
         for (std::int64_t bytes = 1 << 10; bytes <= 1 << 26; bytes *= 4) cases.push_back({kind, DType::fp32, bytes, repeats});
+    for (std::int64_t bytes = 1 << 10; bytes <= 1 << 22; bytes *= 4) cases.push_back({CollectiveKind::broadcast, DType::fp32, bytes, repeats});
     return cases;
 }
 
@@ -23,15 +26,17 @@ std::vector<CollectiveCase> cold_cases(int repeats) {
     return cases;
 }
 
-std::vector<CollectiveSample> middle_of_rounds(const std::vector<std::vector<CollectiveSample>>& rounds) {
-    std::vector<CollectiveSample> middle = rounds.front();
-    for (std::size_t i = 0; i < middle.size(); ++i) {
-        std::vector<CollectiveSample> of_rounds;
-        for (const auto& round : rounds) of_rounds.push_back(round[i]);
-        std::ranges::sort(of_rounds, {}, &CollectiveSample::seconds);
-        middle[i] = of_rounds[of_rounds.size() / 2];
+MiddleRound middle_round(const std::vector<std::vector<CollectiveSample>>& rounds) {
+    std::vector<std::pair<double, std::size_t>> times; // sums of logarithms: the product of a round's times
+    for (std::size_t round = 0; round < rounds.size(); ++round) {
+        double sum = 0;
+        for (const CollectiveSample& sample : rounds[round]) sum += sample.seconds > 0 ? std::log(sample.seconds) : 0.0;
+        times.emplace_back(sum, round);
     }
-    return middle;
+    std::ranges::sort(times);
+    const auto [middle, round] = times[times.size() / 2];
+    const double samples = std::max(1.0, static_cast<double>(rounds[round].size()));
+    return {rounds[round], std::exp((times.front().first - middle) / samples), std::exp((times.back().first - middle) / samples)};
 }
 
 } // namespace zerosim::cli

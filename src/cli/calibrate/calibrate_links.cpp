@@ -47,6 +47,8 @@ double undisturbed_seconds(const CollectiveSample& sample) {
     return sample.low_seconds > 0 && sample.seconds > kFarAbove * sample.low_seconds ? sample.low_seconds : sample.seconds;
 }
 
+cost::Coldness coldness(const CollectiveSample& sample) { return sample.cold ? cost::kCold : cost::Coldness{}; }
+
 /// The cost model is linear in the unknowns: what it grows by when one of them goes from 0 to 1 is that unknown's coefficient.
 Row row_of(const Cluster& cluster, const CollectiveSample& sample, int ranks) {
     Row row{{}, undisturbed_seconds(sample)};
@@ -110,7 +112,7 @@ Unknowns non_negative_least_squares(const std::vector<Row>& rows, const std::vec
 /// else on the machine disturbed do not decide.
 Unknowns fit_ratios(const std::vector<Row>& rows) {
     constexpr int kIterations = 30;
-    constexpr double kFarOff = 0.2;
+    constexpr double kFarOff = 0.5;
     std::vector<double> weights;
     for (const Row& row : rows) weights.push_back(1 / (row.seconds * row.seconds));
     Unknowns solution = non_negative_least_squares(rows, weights);
@@ -135,7 +137,7 @@ double misfit(const std::vector<Row>& rows, const Unknowns& unknowns) {
 std::vector<Row> rows_of(const Cluster& cluster, const std::vector<CollectiveSample>& samples, int ranks) {
     std::vector<Row> rows;
     for (const CollectiveSample& sample : samples)
-        if (sample.seconds > 0 && !sample.cold && size_of(sample.type) == 4) rows.push_back(row_of(cluster, sample, ranks));
+        if (sample.seconds > 0 && !sample.cold && sample.kind != CollectiveKind::broadcast && size_of(sample.type) == 4) rows.push_back(row_of(cluster, sample, ranks));
     return rows;
 }
 
@@ -186,6 +188,27 @@ void fit_cold(Cluster& cluster, const std::vector<CollectiveSample>& samples, in
     cluster.transport.cold_bytes_per_second = std::min(rate(byte), cluster.intra_node.bytes_per_second);
 }
 
+/// Broadcasts between two ranks, of what their cache holds.
+void fit_one_way(Cluster& cluster, const std::vector<CollectiveSample>& samples, int ranks) {
+    constexpr double kShare = 1, kByte = 1e-9;
+    TwoCosts costs;
+    for (const CollectiveSample& sample : samples) {
+        if (sample.kind != CollectiveKind::broadcast || sample.cold || sample.seconds <= 0) continue;
+        const auto seconds = [&](double share, double byte) {
+            Cluster tried = cluster;
+            tried.transport.one_way_latency_share = share;
+            tried.transport.one_way_bytes_per_second = rate(byte);
+            return cost::collective_seconds(sample.kind, sample.bytes, ranks, 1, tried, ranks);
+        };
+        const double none = seconds(0, 0), measured = undisturbed_seconds(sample);
+        costs.add(seconds(kShare, 0) - none, (seconds(0, kByte) - none) / kByte, measured - none, measured);
+    }
+    const auto [share, byte] = costs.solve();
+    if (ranks != 2 || !(byte > 0)) return;
+    cluster.transport.one_way_latency_share = share;
+    cluster.transport.one_way_bytes_per_second = rate(byte);
+}
+
 /// What sums of 2-byte floats cost, beside what moving the bytes does.
 void fit_narrow_sums(Cluster& cluster, const std::vector<CollectiveSample>& samples, int ranks) {
     constexpr double kByte = 1e-9;
@@ -195,8 +218,7 @@ void fit_narrow_sums(Cluster& cluster, const std::vector<CollectiveSample>& samp
         const auto seconds = [&](double byte) {
             Cluster tried = cluster;
             tried.transport.narrow_reduction_bytes_per_second = rate(byte);
-            const auto model = sample.cold ? cost::step_collective_seconds : cost::collective_seconds;
-            return model(sample.kind, sample.bytes, ranks, 1, tried, ranks, sample.type);
+            return cost::collective_seconds(sample.kind, sample.bytes, ranks, 1, tried, ranks, sample.type, coldness(sample));
         };
         const double measured = undisturbed_seconds(sample);
         costs.add((seconds(kByte) - seconds(0)) / kByte, 0, measured - seconds(0), measured);
@@ -227,6 +249,7 @@ LinkFit fit_collectives(Cluster& cluster, const std::vector<CollectiveSample>& s
     cluster = with(cluster, fitted);
     fit_cold(cluster, samples, ranks);
     fit_narrow_sums(cluster, samples, ranks);
+    fit_one_way(cluster, samples, ranks);
     const auto ranges = jackknife(rows, fitted);
     LinkFit fit{ranges[0], ranges[1], ranges[2], ranges[3], ranges[4]};
     std::vector<double> errors;
@@ -237,8 +260,7 @@ LinkFit fit_collectives(Cluster& cluster, const std::vector<CollectiveSample>& s
 }
 
 double predicted_ratio(const Cluster& cluster, const CollectiveSample& sample, int ranks) {
-    const auto seconds = sample.cold ? cost::step_collective_seconds : cost::collective_seconds;
-    return seconds(sample.kind, sample.bytes, ranks, 1, cluster, ranks, sample.type) / sample.seconds;
+    return cost::collective_seconds(sample.kind, sample.bytes, ranks, 1, cluster, ranks, sample.type, coldness(sample)) / sample.seconds;
 }
 
 } // namespace zerosim::cli

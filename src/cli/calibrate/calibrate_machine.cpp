@@ -79,7 +79,7 @@ Measurement measure(RankTeam& team, std::int64_t asked_threads, int repeats) {
         result.cores = cores;
         result.threads = threads;
         result.kernels = std::move(kernels);
-        result.collectives = middle_of_rounds(collectives);
+        result.links = middle_round(collectives);
     });
     return result;
 }
@@ -96,7 +96,7 @@ Fitted fitted(cluster::Cluster before, const Measurement& measurement) {
     const double share = std::min(1.0, cluster::cores_per_rank(before, measurement.ranks));
     before.device.host_issue_seconds = std::max(0.0, measurement.issue_seconds * share - before.device.kernel_launch_seconds);
     LinkFit links;
-    if (measurement.ranks > 1) links = fit_collectives(before, measurement.collectives, measurement.ranks, last_level_cache());
+    if (measurement.ranks > 1) links = fit_collectives(before, measurement.links.samples, measurement.ranks, last_level_cache());
     before.collective_launch_seconds = measurement.hand_over_seconds * share;
     return {std::move(before), links};
 }

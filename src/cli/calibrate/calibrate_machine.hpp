@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cli/calibrate/calibrate_fit.hpp"
+#include "cli/calibrate/calibrate_collectives.hpp"
 #include "cli/collectives/rank_team.hpp"
 
 #include <string>
@@ -12,11 +13,11 @@
 namespace zerosim::cli {
 
 /// Everything is measured so many times over, and a kernel's least median of a round counts: what disturbs one for seconds spares another.
-inline constexpr int kRounds = 3;
+inline constexpr int kRounds = 5;
 
 struct Measurement {
     std::vector<KernelSample> kernels;
-    std::vector<CollectiveSample> collectives;
+    MiddleRound links; // no samples on one rank
     int ranks = 1, threads = 1;
     std::int64_t cores = 1;
     double issue_seconds = 0, hand_over_seconds = 0;

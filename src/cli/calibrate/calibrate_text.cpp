@@ -27,7 +27,10 @@ std::string rate_range(double value, const LinkFit::Range& range) {
     return with_range(format_rate(value), format_rate(1 / range.high), format_rate(1 / range.low));
 }
 
-std::string link_table(const cluster::Cluster& c, const LinkFit& fit, std::size_t samples) {
+/// Cores that are moved between caches, or other work on them.
+constexpr double kUnsteady = 1.3;
+
+std::string link_table(const cluster::Cluster& c, const LinkFit& fit, const MiddleRound& links) {
     std::string text = fmt::format("link {} a message", seconds_range(c.intra_node.latency_seconds, fit.latency));
     if (c.transport.eager_bytes > 0)
         text += fmt::format(", and {} above {} B", seconds_range(c.transport.rendezvous_seconds, fit.rendezvous), c.transport.eager_bytes);
@@ -35,13 +38,16 @@ std::string link_table(const cluster::Cluster& c, const LinkFit& fit, std::size_
     if (c.transport.cache_bytes > 0)
         text += fmt::format(" within {} of cache, {} beyond", format_bytes(c.transport.cache_bytes),
                             format_rate(c.transport.uncached_bytes_per_second));
+    if (c.transport.one_way_bytes_per_second > 0) text += fmt::format("; one way {}", format_rate(c.transport.one_way_bytes_per_second));
     text += fmt::format("; reduction {}\n", rate_range(c.reduction_bytes_per_second, fit.reduction_seconds_a_byte));
     text += fmt::format("within a step: link {}, {} more a message, {} a hand-over to the communication thread and back; reduction of bf16 {}\n",
                         c.transport.cold_bytes_per_second > 0 ? format_rate(c.transport.cold_bytes_per_second) : "as alone",
                         format_seconds(c.transport.cold_latency_seconds), format_seconds(c.collective_launch_seconds),
                         c.transport.narrow_reduction_bytes_per_second > 0 ? format_rate(c.transport.narrow_reduction_bytes_per_second) : "as of fp32");
-    return text + fmt::format("in brackets: the range with any one of {} times left out; error of the fit: median {:.0f}%, worst {:.0f}%\n",
-                              samples, 100 * fit.median_error, 100 * fit.worst_error);
+    text += fmt::format("in brackets: the range with any one of {} times left out; error of the fit: median {:.0f}%, worst {:.0f}%\n",
+                        links.samples.size(), 100 * fit.median_error, 100 * fit.worst_error);
+    return text + fmt::format("links of the middle one of {} rounds; the others took {:.2f} to {:.2f} of its times{}\n", kRounds, links.fastest, links.slowest,
+                              links.slowest > kUnsteady * links.fastest ? ": something moves the cores or shares them, and predictions are as unsteady" : "");
 }
 
 /// "0.85 to 1.20, median 1.01"
@@ -73,10 +79,10 @@ std::string kernel_table(const Measurement& measurement) {
 }
 
 std::string collective_table(const Measurement& measurement, const cluster::Cluster& cluster) {
-    if (measurement.collectives.empty()) return "\n# one rank: links were not measured; start 2 or more (mpirun, or --ranks)\n";
+    if (measurement.links.samples.empty()) return "\n# one rank: links were not measured; start 2 or more (mpirun, or --ranks)\n";
     std::string text = fmt::format("\n# collectives of {} {}; *: after other work, as within a step\n{:<21} {:>10} {:>10} {:>14} {:>12} {:>14}\n", measurement.ranks,
                                    measurement.transport, "kind", "bytes", "time", "busbw", "spread", "model/measured");
-    for (const CollectiveSample& s : measurement.collectives)
+    for (const CollectiveSample& s : measurement.links.samples)
         text += fmt::format("{:<21} {:>10} {:>10} {:>14} {:>12} {:>14.2f}\n", fmt::format("{}{}{}", name(s.kind), s.type == DType::fp32 ? "" : " bf16", s.cold ? " *" : ""), s.bytes, format_seconds(s.seconds),
                             format_rate(s.busbw(measurement.ranks)), spread(s.seconds, s.low_seconds, s.high_seconds),
                             predicted_ratio(cluster, s, measurement.ranks));
@@ -96,7 +102,7 @@ std::string fit_table(const Measurement& measurement, const Fitted& fit) {
     text += fmt::format("within {} of a core's own cache {}; paces of {} kernels by shape, model/measured {}\n",
                         format_bytes(c.device.host_kernels.cache_bytes), format_rate(c.device.host_kernels.cached_bytes_per_second),
                         cluster::kHostKernels, pace_errors(measurement, c));
-    return measurement.collectives.empty() ? text : text + link_table(c, fit.links, measurement.collectives.size());
+    return measurement.links.samples.empty() ? text : text + link_table(c, fit.links, measurement.links);
 }
 
 std::string json_text(const Measurement& measurement, const Fitted& fit, const std::string& file) {
@@ -109,7 +115,7 @@ std::string json_text(const Measurement& measurement, const Fitted& fit, const s
                            {"low_seconds", s.low_seconds},
                            {"high_seconds", s.high_seconds},
                            {s.resource == Resource::memory || s.resource == Resource::cached_memory ? "bytes_per_second" : "flops_per_second", s.work / s.seconds}});
-    for (const CollectiveSample& s : measurement.collectives)
+    for (const CollectiveSample& s : measurement.links.samples)
         collectives.push_back({{"kind", name(s.kind)},
                                {"bytes", s.bytes},
                                {"seconds", s.seconds},
@@ -125,7 +131,8 @@ std::string json_text(const Measurement& measurement, const Fitted& fit, const s
                         {"transport", measurement.transport},
                         {"samples", measurement.samples},
                         {"issue_seconds", measurement.issue_seconds},
-                        {"fit", {{"median_error", fit.links.median_error}, {"worst_error", fit.links.worst_error}}},
+                        {"fit", {{"median_error", fit.links.median_error}, {"worst_error", fit.links.worst_error},
+                                  {"fastest_round", measurement.links.fastest}, {"slowest_round", measurement.links.slowest}}},
                         {"kernels", kernels},
                         {"collectives", collectives},
                         {"file", file}}

@@ -5,16 +5,56 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <fstream>
+#include <functional>
+#include <string>
 
 namespace zerosim::cli {
 namespace {
 
-double seconds_of_one(TeamRank& rank, const comm::CollectiveCall& call, std::vector<std::uint64_t>& other) {
-    for (std::uint64_t& word : other) ++word;
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+/// Begin and end, in turn.
+void time_one(TeamRank& rank, const comm::CollectiveCall& call, std::vector<double>& times) {
     rank.barrier();
-    const auto begin = std::chrono::steady_clock::now();
+    times.push_back(now());
     rank.run(call);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    times.push_back(now());
+}
+
+/// As within a step: other work, then the collective at once. A barrier between the two would warm the transport up again.
+void time_one_after(TeamRank& rank, std::vector<std::uint64_t>& other, const comm::CollectiveCall& call, std::vector<double>& times) {
+    rank.barrier();
+    for (std::uint64_t& word : other) ++word;
+    times.push_back(now());
+    rank.run(call);
+    times.push_back(now());
+}
+
+/// Linux: the monotonic clock is the machine's, the same in all processes since one boot.
+bool share_a_clock(TeamRank& rank) {
+    std::ifstream file("/proc/sys/kernel/random/boot_id");
+    std::string boot;
+    std::getline(file, boot);
+    const auto mine = static_cast<double>(std::hash<std::string>{}(boot) >> 12U); // exact in a double
+    const std::vector<double> all = rank.gather({mine});
+    return !boot.empty() && std::ranges::all_of(all, [&](double other) { return other == all.front(); });
+}
+
+/// From the last rank's begin to the last one's end.
+std::vector<double> seconds_together(TeamRank& rank, const std::vector<double>& times) {
+    const std::vector<double> all = rank.gather(times);
+    std::vector<double> latest(times.size(), 0.0);
+    for (std::size_t i = 0; i < all.size(); ++i) latest[i % times.size()] = std::max(latest[i % times.size()], all[i]);
+    std::vector<double> seconds;
+    for (std::size_t i = 0; i + 1 < latest.size(); i += 2) seconds.push_back(latest[i + 1] - latest[i]);
+    return seconds;
+}
+
+std::vector<double> seconds_apart(TeamRank& rank, const std::vector<double>& times) {
+    std::vector<double> mine;
+    for (std::size_t i = 0; i + 1 < times.size(); i += 2) mine.push_back(times[i + 1] - times[i]);
+    return slowest_of_ranks(rank, mine);
 }
 
 } // namespace
@@ -68,13 +108,20 @@ CollectiveSample measure_collective(TeamRank& rank, const CollectiveCase& what) 
     std::ranges::copy(exercise.contents(), send);
     const comm::CollectiveCall call = exercise.call(send, receive, scratch);
     std::vector<std::uint64_t> other(static_cast<std::size_t>(what.walked_bytes) / sizeof(std::uint64_t));
-    std::vector<double> mine;
-    for (int i = 0; i < kWarmUps; ++i) (void)seconds_of_one(rank, call, other);
+    const bool together = !other.empty() && share_a_clock(rank);
+    std::vector<double> times;
+    const auto repeat = [&](int count) {
+        times.clear();
+        for (int i = 0; i < count; ++i)
+            if (together) time_one_after(rank, other, call, times);
+            else time_one(rank, call, times);
+    };
+    repeat(kWarmUps);
     std::fill_n(receive, exercise.received_bytes(), std::byte{0xff});
-    for (int i = 0; i < what.repeats; ++i) mine.push_back(seconds_of_one(rank, call, other));
-    const std::vector<double> slowest = slowest_of_ranks(rank, mine);
-    CollectiveSample sample = sample_of(exercise, slowest, wrong_of_ranks(rank, exercise.wrong(receive, false)));
-    sample.cold = what.walked_bytes > 0;
+    repeat(what.repeats);
+    const std::vector<double> seconds = together ? seconds_together(rank, times) : seconds_apart(rank, times);
+    CollectiveSample sample = sample_of(exercise, seconds, wrong_of_ranks(rank, exercise.wrong(receive, false)));
+    sample.cold = together;
     return sample;
 }
 

@@ -7,9 +7,14 @@
 #include "cli/facts.hpp"
 #include "cluster/forced_path.hpp"
 #include "sim/simulate.hpp"
+#include "sim/steady.hpp"
 #include "strategy/inference/cache_size.hpp"
 #include "strategy/inference/capacity.hpp"
 #include "strategy/plan.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
 
 namespace zerosim::cli {
 namespace {
@@ -47,12 +52,18 @@ std::optional<analysis::TransportReport> simulated_transport(const config::Resol
     return report;
 }
 
+/// Drawn kernels never settle; without them the trace went on until its ranks had, or for as long as it may.
+bool settled(const trace::Trace& trace, const cluster::Variation& variation) {
+    if (variation.none() || variation.jitter > 0) return true;
+    return std::ranges::all_of(trace.ranks, [](const trace::RankTrace& rank) { return rank.times.empty() || sim::is_steady(rank, rank.times.back().step); });
+}
+
 }  // namespace
 
 Simulated simulate(const config::Resolved& resolved) {
     Simulated result;
     result.schedule = strategy::plan(resolved.scenario);
-    result.trace = sim::simulate(result.schedule, resolved.scenario.cluster, kSimulatedSteps);
+    result.trace = sim::simulate_until_steady(result.schedule, resolved.scenario.cluster, kSimulatedSteps, kMostSimulatedSteps);
     result.report = analysis::analyze(result.schedule, result.trace, resolved.scenario.cluster, facts_of(resolved, result.schedule, &result.trace));
     if (resolved.scenario.inference.enabled) {
         result.report.inference = inference(result, resolved.scenario);
@@ -60,6 +71,8 @@ Simulated simulate(const config::Resolved& resolved) {
     }
     result.report.coarse = resolved.scenario.model.is_coarse();
     result.report.notes = result.schedule.notes;
+    if (!settled(result.trace, resolved.scenario.cluster.variation))
+        result.report.notes.push_back(fmt::format("steps still differ after {}: ranks that differ have not settled, and the time is that of the last two", kMostSimulatedSteps));
     result.report.unused = resolved.unused;
     result.report.transport = simulated_transport(resolved);
     if (!resolved.scenario.inference.enabled) add_job_reports(result, resolved.scenario.cluster);

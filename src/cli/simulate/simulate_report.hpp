@@ -10,8 +10,8 @@
 
 namespace zerosim::cli {
 
-/// init, the first and two steady steps.
-inline constexpr int kSimulatedSteps = 3;
+/// init, the first and two steady steps; where ranks differ, up to five more until two take the same time.
+inline constexpr int kSimulatedSteps = 3, kMostSimulatedSteps = 8;
 
 struct Simulated {
     schedule::Schedule schedule;

@@ -60,5 +60,18 @@ TEST(Compare, TrainingIsLeftOutWhereOneHasNone) {
     EXPECT_EQ(find(compare(reports), "training", "last loss"), nullptr);
 }
 
+TEST(Compare, utilizations_of_different_peaks_are_noted) {
+    RunReport bf16, fp8;
+    bf16.peak_flops = 989.4e12, bf16.peak_dtype = "bf16", bf16.model_flops_utilization = 0.4;
+    fp8.peak_flops = 1978.9e12, fp8.peak_dtype = "fp8", fp8.model_flops_utilization = 0.25, fp8.utilization_of_16_bit_peak = 0.5;
+    const std::vector<std::string> labels{"a", "b"};
+    EXPECT_TRUE(comparison_notes(labels, std::vector{bf16, bf16}).empty());
+    EXPECT_TRUE(comparison_notes(labels, std::vector{fp8, RunReport{}}).empty()) << "a report without a peak has none to differ";
+    const auto notes = comparison_notes(labels, std::vector{bf16, fp8});
+    ASSERT_EQ(notes.size(), 1u);
+    EXPECT_NE(notes[0].find("b of 1979 TFLOP/s (fp8)"), std::string::npos) << notes[0];
+    EXPECT_NE(notes[0].find("of its 16-bit peak b has 50.0 %"), std::string::npos) << notes[0];
+}
+
 }  // namespace
 }  // namespace zerosim::analysis

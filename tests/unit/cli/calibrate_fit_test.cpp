@@ -1,9 +1,12 @@
 // The fits of `zerosim calibrate`: times made by a known machine give that machine back.
+#include "cli/calibrate/calibrate_collectives.hpp"
 #include "cli/calibrate/calibrate_fit.hpp"
 
 #include "cost/cost.hpp"
 
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 namespace zerosim::cli {
 namespace {
@@ -164,7 +167,7 @@ TEST(CalibrateFit, tells_cold_buffers_and_sums_of_2_byte_floats_from_warm_ones_o
     for (const DType type : {DType::fp32, DType::bf16})
         for (const std::int64_t bytes : {1 << 12, 1 << 16, 1 << 20}) {
             CollectiveSample cold{CollectiveKind::reduce_scatter, type, bytes, 0,
-                                  cost::step_collective_seconds(CollectiveKind::reduce_scatter, bytes, 2, 1, truth, 2, type), 0, 0, 0};
+                                  cost::collective_seconds(CollectiveKind::reduce_scatter, bytes, 2, 1, truth, 2, type, cost::kCold), 0, 0, 0};
             cold.cold = true;
             samples.push_back(cold);
         }
@@ -173,6 +176,34 @@ TEST(CalibrateFit, tells_cold_buffers_and_sums_of_2_byte_floats_from_warm_ones_o
     EXPECT_NEAR(fitted.transport.cold_latency_seconds, 2e-6, 1e-9);
     EXPECT_NEAR(fitted.transport.cold_bytes_per_second, 6e9, 1e6);
     EXPECT_NEAR(fitted.transport.narrow_reduction_bytes_per_second, 20e9, 1e7);
+}
+
+TEST(CalibrateFit, a_broadcast_between_two_ranks_has_a_rate_of_its_own) {
+    cluster::Cluster truth = host(2);
+    truth.intra_node = {1e-6, 10e9, 1.0};
+    truth.transport.one_way_latency_share = 0.5;
+    truth.transport.one_way_bytes_per_second = 25e9;
+    std::vector<CollectiveSample> samples = times_of(truth, 2);
+    for (const std::int64_t bytes : {1 << 10, 1 << 14, 1 << 18, 1 << 22})
+        samples.push_back({CollectiveKind::broadcast, DType::fp32, bytes, 0, cost::collective_seconds(CollectiveKind::broadcast, bytes, 2, 1, truth, 2), 0, 0, 0});
+    cluster::Cluster fitted = host(2);
+    (void)fit_collectives(fitted, samples, 2, 0);
+    EXPECT_NEAR(fitted.transport.one_way_latency_share, 0.5, 1e-3);
+    EXPECT_NEAR(fitted.transport.one_way_bytes_per_second, 25e9, 1e7);
+    EXPECT_NEAR(fitted.intra_node.bytes_per_second, 10e9, 1e6) << "broadcasts say nothing of messages both ways";
+}
+
+TEST(CalibrateFit, of_rounds_the_one_that_took_the_middle_time_counts_as_a_whole) {
+    const auto round = [](double small, double large) {
+        return std::vector<CollectiveSample>{{CollectiveKind::all_gather, DType::fp32, 1024, 0, small, 0, 0, 0},
+                                             {CollectiveKind::all_gather, DType::fp32, 1 << 20, 0, large, 0, 0, 0}};
+    };
+    // The second has the least small and the largest large one; sample by sample none of it would be the middle.
+    const auto middle = middle_round({round(2e-6, 10e-6), round(1e-6, 30e-6), round(3e-6, 20e-6)});
+    EXPECT_EQ(middle.samples[0].seconds, 1e-6);
+    EXPECT_EQ(middle.samples[1].seconds, 30e-6);
+    EXPECT_NEAR(middle.fastest, std::sqrt(20.0 / 30), 1e-9);
+    EXPECT_NEAR(middle.slowest, std::sqrt(60.0 / 30), 1e-9);
 }
 
 } // namespace

@@ -6,6 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 namespace zerosim::config {
 namespace {
 
@@ -54,6 +57,32 @@ TEST(JobOptions, failed_links_have_nothing_left) {
     EXPECT_EQ(links[0].fraction, 0);
     EXPECT_EQ(links[1].tier, cluster::LinkTier::nvlink);
     EXPECT_THROW((void)variation("variation.failed-links", "nic:1:0.5"), ConfigError);
+}
+
+TEST(JobOptions, links_drawn_at_random_are_the_seeds_and_none_comes_twice) {
+    const auto drawn = [](const std::string& key, const std::string& value, const char* seed) {
+        Values values;
+        values.set(key, value, "test");
+        values.set("variation.seed", seed, "test");
+        std::vector<std::int64_t> ranks;
+        for (const cluster::LinkFault& link : variation_of(values, cluster_of_nodes(), 20).links) {
+            EXPECT_EQ(link.first, link.last);
+            ranks.push_back(link.first);
+        }
+        return ranks;
+    };
+    const auto five = drawn("variation.failed-links", "nic:random*5", "1");
+    EXPECT_EQ(five.size(), 5u);
+    EXPECT_EQ(std::set(five.begin(), five.end()).size(), 5u);
+    EXPECT_EQ(five, drawn("variation.failed-links", "nic:random*5", "1"));
+    EXPECT_NE(five, drawn("variation.failed-links", "nic:random*5", "2"));
+    EXPECT_NE(five, drawn("variation.slow-links", "nic:random*5:0.5", "1")) << "slow links are other draws";
+    auto all = drawn("variation.failed-links", "nic:random*20", "3");
+    std::ranges::sort(all);
+    for (std::size_t i = 0; i < all.size(); ++i) EXPECT_EQ(all[i], static_cast<std::int64_t>(i));
+    EXPECT_EQ(drawn("variation.failed-links", "nic:random,nvlink:3", "1").size(), 2u);
+    for (const char* bad : {"nic:random*21", "nic:random*0", "nic:random5", "nic:random*x", "pair:random"})
+        EXPECT_THROW((void)drawn("variation.failed-links", bad, "1"), ConfigError) << bad;
 }
 
 cluster::Variation failed(const std::string& value, cluster::Cluster cluster) {

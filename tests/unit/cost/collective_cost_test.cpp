@@ -79,12 +79,12 @@ TEST(CollectiveCost, within_a_step_host_ranks_find_their_buffers_cold_and_conver
     Cluster cluster = round_numbers();
     cluster.device.is_cpu = true;
     cluster.reduction_bytes_per_second = 50e9;
-    EXPECT_DOUBLE_EQ(step_collective_seconds(all_gather, 400'000'000, 4, 1, cluster, 4), collective_seconds(all_gather, 400'000'000, 4, 1, cluster, 4))
+    EXPECT_DOUBLE_EQ(collective_seconds(all_gather, 400'000'000, 4, 1, cluster, 4, DType::fp32, kCold), collective_seconds(all_gather, 400'000'000, 4, 1, cluster, 4))
         << "nothing was measured";
     cluster.transport.cold_latency_seconds = 1e-6;
     cluster.transport.cold_bytes_per_second = 50e9;
     cluster.transport.narrow_reduction_bytes_per_second = 25e9;
-    EXPECT_DOUBLE_EQ(step_collective_seconds(all_gather, 400'000'000, 4, 1, cluster, 4), 3 * 2e-6 + 6e-3);
+    EXPECT_DOUBLE_EQ(collective_seconds(all_gather, 400'000'000, 4, 1, cluster, 4, DType::fp32, kCold), 3 * 2e-6 + 6e-3);
     EXPECT_DOUBLE_EQ(collective_seconds(all_gather, 400'000'000, 4, 1, cluster, 4), 3e-6 + 3e-3) << "repeated alone, they stay in the caches";
     EXPECT_DOUBLE_EQ(collective_seconds(reduce_scatter, 400'000'000, 4, 1, cluster, 4, DType::bf16), 3e-6 + 3e-3 + 16e-3);
 }

@@ -24,7 +24,7 @@ constexpr std::int64_t kLeast = 1 << 10, kMost = 1 << 30, kRanks = 64;
 
 const std::map<std::string, Cluster>& clusters() {
     static const std::map<std::string, Cluster> all = [] {
-        const config::SearchPaths shipped{{std::string(ZEROSIM_SOURCE_DIR) + "/configs"}};
+        const config::SearchPaths shipped{{ZEROSIM_SOURCE_DIR "/configs"}};
         std::map<std::string, Cluster> result;
         for (const std::string& name : config::cluster_names(shipped))
             if (name != "local") result.emplace(name, config::load_cluster(name, shipped));

@@ -34,9 +34,10 @@ std::int64_t memory_of(CollectiveKind kind, std::int64_t bytes, std::int64_t ran
     return nccl_memory_bytes(s, s.programs.front(), config::load_cluster(cluster, config::default_search_paths()));
 }
 
-TEST(NcclMemory, NothingForOneRankAndOnCpus) {
+TEST(NcclMemory, NothingForOneRankOnCpusAndForOtherLibraries) {
     EXPECT_EQ(memory_of(CollectiveKind::all_reduce, 64 * kMiB, 1, "h100-sxm"), 0);
     EXPECT_EQ(memory_of(CollectiveKind::all_reduce, 64 * kMiB, 4, "local"), 0);
+    EXPECT_EQ(memory_of(CollectiveKind::all_reduce, 64 * kMiB, 8, "mi300x"), 0);
 }
 
 TEST(NcclMemory, ARingIsTwelveMebibytesAChannel) {

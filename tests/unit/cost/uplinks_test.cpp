@@ -16,7 +16,7 @@ using cluster::Cluster;
 using cluster::NetworkWiring;
 using enum CollectiveKind;
 
-Cluster h100() { return config::load_cluster(std::string(ZEROSIM_SOURCE_DIR) + "/configs/clusters/h100-sxm.cfg", config::SearchPaths{}); }
+Cluster h100() { return config::load_cluster(ZEROSIM_SOURCE_DIR "/configs/clusters/h100-sxm.cfg", config::SearchPaths{}); }
 
 Cluster wired(NetworkWiring wiring, std::int64_t leaf_nodes, double oversubscription) {
     Cluster cluster = h100();
@@ -69,7 +69,7 @@ TEST(Uplinks, a_user_describes_a_cluster_in_twenty_lines) {
     EXPECT_LE(std::count(text.begin(), text.end(), '\n'), 20);
     const std::string path = testing::TempDir() + "twenty-lines.cfg";
     std::ofstream(path) << text;
-    const Cluster mine = config::load_cluster(path, {{std::string(ZEROSIM_SOURCE_DIR) + "/configs"}});
+    const Cluster mine = config::load_cluster(path, config::SearchPaths{{ZEROSIM_SOURCE_DIR "/configs"}});
     EXPECT_EQ(mine.fabric.cards, 4);
     EXPECT_EQ(mine.fabric.network, NetworkWiring::fat_tree);
     EXPECT_DOUBLE_EQ(mine.device.bf16_flops, h100().device.bf16_flops);
