@@ -27,7 +27,9 @@ build() {
   local preset=$1 target=$2
   shift 2
   local folder=build/$preset
-  logged "$folder/logs/configure.log" cmake --preset "$preset" "$@"
+  local options=()
+  read -ra options <<<"${ZEROSIM_CMAKE:-}"
+  logged "$folder/logs/configure.log" cmake --preset "$preset" "$@" "${options[@]}"
   if cmake --build "$folder" --target "$target" -- -n 2>/dev/null | grep -q 'no work to do'; then
     return 0
   fi

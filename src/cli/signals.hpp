@@ -17,7 +17,7 @@ namespace zerosim::cli {
 enum class Interrupt : std::uint8_t { ends_after_the_step, ends_at_once };
 
 /// While it lives: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT and SIGTERM print where each rank of this process is and end it with
-/// 128 + signal. SIGINT does so too, or sets interrupted() the first time.
+/// 128 + signal. SIGINT does so too, or sets interrupted() the first time. A rank of several processes lets its peers speak first.
 class SignalReports {
 public:
     /// `labels` by local rank ("[rank 3/8 node-a]"), `ops` by position in the program. `progress` outlives this.

@@ -40,6 +40,9 @@ ncclConfig_t without_blocking() {
     return config;
 }
 
+/// A broadcast's root may have none; NCCL's kernel writes there unless it is the buffer that is sent.
+void* received_at(const CollectiveCall& call, int rank) { return rank == call.root && call.receive == nullptr ? const_cast<void*>(call.send) : call.receive; }
+
 void all_to_all(const NcclLibrary& nccl, const CollectiveCall& call, int size, ncclComm_t communicator, cudaStream_t stream) {
     const auto bytes = static_cast<std::size_t>(call.count * size_of(call.dtype));
     for (int peer = 0; peer < size; ++peer) {
@@ -129,13 +132,20 @@ void NcclCommunicator::wait_until_ready(const char* what) const {
 }
 
 std::unique_ptr<NcclCommunicator> NcclCommunicator::split(int colour, int key) const {
-    ncclComm_t part = nullptr;
+    // NCCL's thread writes it when the split is done (init.cc, ncclCommInitRankFunc), which after a timeout may be later than this function lives: kept then.
+    auto place = std::make_unique<ncclComm_t>(nullptr);
+    ncclComm_t& part = *place;
     // The world was set up without blocking, so a missing rank has shown by now. Its parts block: NCCL starts a thread for every collective of a
     // communicator that does not (group.cc, groupLaunchNonBlocking), which costs more than the launch.
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 1;
     library_->check(library_->comm_split(communicator_, colour, key, &part, &config), "ncclCommSplit", communicator_);
-    wait_until_ready("splitting NCCL's communicator");
+    try {
+        wait_until_ready("splitting NCCL's communicator");
+    } catch (const Error&) {
+        static_cast<void>(place.release());
+        throw;
+    }
     ncclResult_t state = ncclInProgress;
     while (library_->comm_get_async_error(part, &state) == ncclSuccess && state == ncclInProgress) std::this_thread::sleep_for(std::chrono::microseconds(200));
     library_->check(state, "ncclCommSplit", part);
@@ -152,7 +162,7 @@ void NcclCommunicator::enqueue(const CollectiveCall& call, void* native) {
         case CollectiveKind::all_gather: status = library_->all_gather(call.send, call.receive, count, type, communicator_, stream); break;
         case CollectiveKind::reduce_scatter: status = library_->reduce_scatter(call.send, call.receive, count, type, operation_of(call.reduction), communicator_, stream); break;
         case CollectiveKind::all_reduce: status = library_->all_reduce(call.send, call.receive, count, type, operation_of(call.reduction), communicator_, stream); break;
-        case CollectiveKind::broadcast: status = library_->broadcast(call.send, call.receive, count, type, call.root, communicator_, stream); break;
+        case CollectiveKind::broadcast: status = library_->broadcast(call.send, received_at(call, rank_), count, type, call.root, communicator_, stream); break;
         case CollectiveKind::all_to_all: {
             begin_group();
             all_to_all(*library_, call, size_, communicator_, stream);
@@ -178,7 +188,7 @@ std::function<void()> NcclCommunicator::raw_call(const CollectiveCall& call, voi
             return raw([=, op = reduces()](const NcclLibrary& n, ncclComm_t c) { return n.reduce_scatter(call.send, call.receive, count, type, op, c, stream); });
         case CollectiveKind::all_reduce:
             return raw([=, op = reduces()](const NcclLibrary& n, ncclComm_t c) { return n.all_reduce(call.send, call.receive, count, type, op, c, stream); });
-        case CollectiveKind::broadcast: return raw([=](const NcclLibrary& n, ncclComm_t c) { return n.broadcast(call.send, call.receive, count, type, call.root, c, stream); });
+        case CollectiveKind::broadcast: return raw([=, to = received_at(call, rank_)](const NcclLibrary& n, ncclComm_t c) { return n.broadcast(call.send, to, count, type, call.root, c, stream); });
         case CollectiveKind::all_to_all:
             return raw([=, size = size_](const NcclLibrary& n, ncclComm_t c) {
                 n.check(n.group_start(), "ncclGroupStart", c);

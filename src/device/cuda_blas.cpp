@@ -31,13 +31,11 @@ constexpr std::uint32_t kEpilogueAlignment = 16;
 
 }  // namespace
 
-/// result = [result +] left * right, all row-major; `bias` is added to every row, `bias_sums` receives the column sums of `left`'s transpose.
+/// result = [result +] left * right, all row-major; `bias` is added to every row.
 struct CudaBlas::Product {
     TensorView left, right, result;
     bool left_transposed = false, right_transposed = false, accumulate = false;
     const TensorView* bias = nullptr;          // forward: one value a column of the result
-    const TensorView* bias_sums = nullptr;     // weight gradient: sums of left over its rows
-    [[nodiscard]] const TensorView* vector() const { return bias != nullptr ? bias : bias_sums; }
 };
 
 struct CudaBlas::Plan {
@@ -72,14 +70,13 @@ CudaBlas::Key CudaBlas::key_of(const Product& p) {
         key[at++] = v->columns;
         key[at++] = (v->row_stride << 20) | (static_cast<std::int64_t>(v->dtype) << 16) | alignment_of(v->data);
     }
-    key[at++] = (p.left_transposed ? 1 : 0) | (p.right_transposed ? 2 : 0) | (p.accumulate ? 4 : 0) | (p.bias != nullptr ? 8 : 0) | (p.bias_sums != nullptr ? 16 : 0);
-    const TensorView* const vector = p.vector();
-    key[at] = vector != nullptr ? static_cast<std::int64_t>(vector->dtype) : -1;
+    key[at++] = (p.left_transposed ? 1 : 0) | (p.right_transposed ? 2 : 0) | (p.accumulate ? 4 : 0);
+    key[at] = p.bias != nullptr ? static_cast<std::int64_t>(p.bias->dtype) : -1;
     return key;
 }
 
 CudaBlas::Plan* CudaBlas::plan_of(const Product& p) {
-    if (p.vector() != nullptr && alignment_of(p.vector()->data) < kEpilogueAlignment) return nullptr;
+    if (p.bias != nullptr && alignment_of(p.bias->data) < kEpilogueAlignment) return nullptr;
     const Key key = key_of(p);
     const auto [found, fresh] = plans_.try_emplace(key);
     if (!fresh) return found->second.get();
@@ -92,11 +89,6 @@ CudaBlas::Plan* CudaBlas::plan_of(const Product& p) {
         set(*plan, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
         set(*plan, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(p.bias->dtype));
         set(*plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias->data);   // the heuristic may look at it; each product sets its own
-    }
-    if (p.bias_sums != nullptr) {
-        set(*plan, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BGRADB);
-        set(*plan, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(p.bias_sums->dtype));
-        set(*plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias_sums->data);
     }
     describe(p.left, plan->left);
     describe(p.right, plan->right);
@@ -116,8 +108,8 @@ CudaBlas::Plan* CudaBlas::plan_of(const Product& p) {
     int count = 0;
     const cublasStatus_t status =
         library_->heuristic(handle_, &plan->description, &plan->right, &plan->left, &plan->result, &plan->result, &preference, 1, &plan->algorithm, &count);
-    // A product with an epilogue can be done without; one that is refused plain is an error in its own words.
-    if (status != CUBLAS_STATUS_NOT_SUPPORTED && p.vector() == nullptr) library_->check(status, "cublasLtMatmulAlgoGetHeuristic");
+    // What it does not support is done otherwise (multiply); any other refusal of a plain product is an error in its own words.
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED && p.bias == nullptr) library_->check(status, "cublasLtMatmulAlgoGetHeuristic");
     if (status == CUBLAS_STATUS_SUCCESS && count > 0 && plan->algorithm.state == CUBLAS_STATUS_SUCCESS) found->second = std::move(plan);
     return found->second.get();
 }
@@ -125,12 +117,6 @@ CudaBlas::Plan* CudaBlas::plan_of(const Product& p) {
 void CudaBlas::multiply(const Product& p, const cuda::LaunchContext& context) {
     if (p.result.elements() == 0) return;
     Plan* const plan = plan_of(p);
-    if (plan == nullptr && p.bias_sums != nullptr) {     // no fused algorithm for this shape: the sums go alone
-        Product plain = p;
-        plain.bias_sums = nullptr;
-        cuda::bias_gradient(p.left, *p.bias_sums, p.accumulate, context);
-        return multiply(plain, context);
-    }
     if (plan == nullptr && p.bias != nullptr) {          // the bias in every row first, and the product is added to it before it is rounded
         Product plain = p;
         plain.bias = nullptr;
@@ -138,11 +124,8 @@ void CudaBlas::multiply(const Product& p, const cuda::LaunchContext& context) {
         cuda::copy({p.bias->data, p.result.rows, p.result.columns, 0, p.bias->dtype}, p.result, false, context);
         return multiply(plain, context);
     }
-    if (plan == nullptr)
-        throw BugError(fmt::format("cuBLASLt has no algorithm for this product: {} x {} by {} x {} of {}, operands at multiples of {}, {} and {} bytes", p.left.rows, p.left.columns,
-                                   p.right.rows, p.right.columns, name(p.left.dtype), alignment_of(p.left.data), alignment_of(p.right.data), alignment_of(p.result.data)));
+    if (plan == nullptr) return cuda::plain_product(p.left, p.left_transposed, p.right, p.right_transposed, p.result, p.accumulate, context);
     if (p.bias != nullptr) set(*plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias->data);
-    if (p.bias_sums != nullptr) set(*plan, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias_sums->data);
     const float one = 1.0f, beta = p.accumulate ? 1.0f : 0.0f;
     library_->check(library_->multiply(handle_, &plan->description, &one, p.right.data, &plan->right, p.left.data, &plan->left, &beta, p.result.data, &plan->result, p.result.data,
                                        &plan->result, &plan->algorithm.algo, workspace_.get(), static_cast<std::size_t>(workspace_bytes_), context.stream),
@@ -155,17 +138,15 @@ void CudaBlas::run(const KernelCall& call, const cuda::LaunchContext& context) {
     Product p;
     switch (call.kernel) {
         case kernel::Kernel::linear_forward:                // x, weight, bias, workspace, y
-            p = {o[0], o[1], o[4], false, !input_major, false, o[2].data == nullptr ? nullptr : &o[2], nullptr};
+            p = {o[0], o[1], o[4], false, !input_major, false, o[2].data == nullptr ? nullptr : &o[2]};
             break;
         case kernel::Kernel::linear_backward_input:         // d_y, weight, workspace, d_x
-            p = {o[0], o[1], o[3], false, input_major, call.attributes.accumulate_second, nullptr, nullptr};
+            p = {o[0], o[1], o[3], false, input_major, call.attributes.accumulate_second};
             break;
-        case kernel::Kernel::linear_backward_weight: {      // d_y, x, workspace, d_weight, d_bias
-            const bool fuses = o[4].data != nullptr && !call.attributes.accumulate && !input_major;
-            p = {o[input_major ? 1 : 0], o[input_major ? 0 : 1], o[3], true, false, call.attributes.accumulate, nullptr, fuses ? &o[4] : nullptr};
-            if (o[4].data != nullptr && !fuses) cuda::bias_gradient(o[0], o[4], call.attributes.accumulate, context);
+        case kernel::Kernel::linear_backward_weight:        // d_y, x, workspace, d_weight, d_bias
+            p = {o[input_major ? 1 : 0], o[input_major ? 0 : 1], o[3], true, false, call.attributes.accumulate};
+            if (o[4].data != nullptr) cuda::bias_gradient(o[0], o[4], call.attributes.accumulate, context);
             break;
-        }
         default: throw BugError("not a matrix product");
     }
     multiply(p, context);

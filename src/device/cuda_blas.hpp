@@ -1,6 +1,8 @@
-// Matrix products of linear layers through cuBLASLt: row-major operands as the schedule has them, bias and bias gradient fused where the
-// library can. Called by CudaDevice for linear_forward, linear_backward_input and linear_backward_weight.
-// Chooses an algorithm once a shape (the library's first heuristic) and keeps it; fp32 is fp32: TF32 is off.
+// Matrix products of linear layers through cuBLASLt: row-major operands as the schedule has them, the bias fused where the library can. Called by
+// CudaDevice for linear_forward, linear_backward_input and linear_backward_weight. The bias gradient is a kernel of its own, as in PyTorch and llm.c
+// (llmc/matmul.cuh): a weight's gradient is a small result of a long sum, which the library cuts along the sum to fill the device; fused sums of the bias
+// (CUBLASLT_EPILOGUE_BGRADB) allow few of its algorithms, and have faulted (OneFlow, cublas_fused_mlp_grad_kernel.cu).
+// Chooses an algorithm once a shape (the library's first heuristic) and keeps it, or takes a plain kernel where there is none; fp32 is fp32: TF32 is off.
 #pragma once
 
 #include "device/cuda_handles.hpp"

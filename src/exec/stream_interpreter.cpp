@@ -1,9 +1,9 @@
 #include "exec/stream_interpreter.hpp"
 
 #include "base/error.hpp"
-#include "exec/run_error.hpp"
 #include "exec/runnable.hpp"
 #include "exec/step_loop.hpp"
+#include "exec/stream_watch.hpp"
 #include "schedule/dump.hpp"
 
 #include <fmt/format.h>
@@ -21,13 +21,13 @@ namespace {
 using Clock = std::chrono::steady_clock;
 std::int64_t nanoseconds() { return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count(); }
 
-/// Between two looks at the control channel and NCCL's errors while the host waits.
+/// Between two looks at what the watch has to say while the host waits.
 constexpr auto kWatch = std::chrono::milliseconds(5);
 
 }  // namespace
 
-StreamInterpreter::StreamInterpreter(const schedule::Schedule& schedule, std::int64_t rank, StreamRankResources resources, const ExecuteOptions& options)
-    : schedule_(schedule), program_(schedule.program_of(rank)), rank_(rank), resources_(resources), options_(options), memory_(schedule, program_, rank), scalars_(program_), events_(program_.ops.size()) {
+StreamInterpreter::StreamInterpreter(const schedule::Schedule& schedule, std::int64_t rank, StreamRankResources resources, const ExecuteOptions& options, StreamWatch& watch)
+    : schedule_(schedule), program_(schedule.program_of(rank)), rank_(rank), resources_(resources), options_(options), watch_(watch), memory_(schedule, program_, rank), scalars_(program_), events_(program_.ops.size()) {
     trace_.rank = rank;
     make_events();
     for (Event& origin : origins_) origin = resources_.device.make_event(true);
@@ -79,6 +79,7 @@ void StreamInterpreter::run(schedule::Segment segment, int step) {
             const std::int64_t now = nanoseconds();
             rows[i - begin] = {step, static_cast<std::uint32_t>(i), now, now, now, -1};
         }
+        if (options_.fault) inject(i);
         issue(i, program_.ops[i]);
         if (rows != nullptr) rows[i - begin].live_bytes = resources_.device.handed_out_bytes();
     }
@@ -225,32 +226,35 @@ void StreamInterpreter::wait_on_host(const Op& op) {
     }
 }
 
-/// Spins at first (a step's end is near), then looks at peers and the watchdog between short sleeps.
+/// Spins at first (a step's end is near), then looks at what the watch says between short sleeps.
 void StreamInterpreter::wait_for(Event event, std::size_t op) {
-    const Clock::time_point since = Clock::now();
-    Clock::time_point next = since + kWatch;
+    Clock::time_point next = Clock::now() + kWatch;
+    watch_.host_waits_for(static_cast<std::int64_t>(op));
     while (!resources_.device.done(event)) {
         const Clock::time_point now = Clock::now();
         if (now < next) continue;
         next = now + kWatch;
-        serve_control(op, since);
+        watch_.check();
         std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
+    watch_.host_waits_for(-1);
 }
 
-void StreamInterpreter::serve_control(std::size_t op, Clock::time_point since) {
-    resources_.communicators.for_each([](comm::StreamCommunicator& communicator) { communicator.check_errors(); });
-    if (resources_.control != nullptr)
-        if (const auto notice = resources_.control->serve(resources_.progress)) throw RunError(notice->rank, static_cast<ExitCode>(notice->code), notice->reason, true);
-    const double waited = std::chrono::duration<double>(Clock::now() - since).count();
-    if (waited < options_.timeout_seconds) return;
-    std::string peers;
-    if (resources_.control != nullptr)
-        for (const comm::PeerStatus& peer : resources_.control->query(resources_.progress, std::chrono::milliseconds(500)))
-            if (!peer.answered || peer.step < step_ || (peer.step == step_ && peer.collectives < resources_.progress.collectives.load()))
-                peers += peer.answered ? fmt::format("; rank {} is in step {}, op {}", peer.rank, peer.step, peer.op) : fmt::format("; rank {} does not answer", peer.rank);
-    throw EnvironmentError(fmt::format("watchdog: step {}, op {} ({}) has not ended for {:.0f} s (timeout-seconds){}", step_, op, schedule::describe(schedule_, program_, OpId{op}), waited,
-                                       peers));
+void StreamInterpreter::inject(std::size_t index) {
+    const Fault& fault = *options_.fault;
+    if (fault.rank != rank_ || fault.op != index) return;
+    switch (fault.kind) {
+        case FaultKind::fail: throw EnvironmentError("injected failure (--inject)");
+        case FaultKind::exit:
+            if (options_.leave) options_.leave();
+            throw EnvironmentError("injected exit (--inject)");
+        case FaultKind::slow: std::this_thread::sleep_for(std::chrono::milliseconds(kSlowMilliseconds)); return;
+        case FaultKind::hang:
+            for (;;) {   // until the watch ends the rank
+                std::this_thread::sleep_for(std::chrono::milliseconds(20));
+                watch_.check();
+            }
+    }
 }
 
 /// The device's clock in the host's nanoseconds, counted from the segment's begin: CUDA gives differences as floats of milliseconds, and a float of

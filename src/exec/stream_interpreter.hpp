@@ -10,15 +10,16 @@
 #include "exec/step_scalars.hpp"
 
 #include <array>
-#include <chrono>
 #include <optional>
 #include <vector>
 
 namespace zerosim::exec {
 
+class StreamWatch;
+
 class StreamInterpreter {
 public:
-    StreamInterpreter(const schedule::Schedule& schedule, std::int64_t rank, StreamRankResources resources, const ExecuteOptions& options);
+    StreamInterpreter(const schedule::Schedule& schedule, std::int64_t rank, StreamRankResources resources, const ExecuteOptions& options, StreamWatch& watch);
 
     /// Runs one segment as step `step` (0 = init); the segment ends with a host_wait, so all of it is done on return.
     void run(schedule::Segment segment, int step);
@@ -49,7 +50,7 @@ private:
     void collective(const schedule::Op& op);
     void wait_on_host(const schedule::Op& op);
     void wait_for(Event event, std::size_t op);
-    void serve_control(std::size_t op, std::chrono::steady_clock::time_point since);
+    void inject(std::size_t index);
     void read_times(std::size_t begin, std::size_t end, trace::OpTime* rows);
     [[nodiscard]] static bool on_stream(const schedule::Op& op);
 
@@ -58,6 +59,7 @@ private:
     std::int64_t rank_;
     StreamRankResources resources_;
     const ExecuteOptions& options_;
+    StreamWatch& watch_;
     RankMemory memory_;
     StepScalars scalars_;
     std::vector<OpEvents> events_;                       // by op

@@ -86,7 +86,9 @@ TEST_P(StreamExecutor, TrainsTheSameBitsAsTheHostExecutor) {
     const Trained host = train(s);
     const OnStreams streams = train_on_streams(s, false);
     expect_same_bits(host, streams.trained);
-    if (ranks > 1) EXPECT_GT(streams.waits, 0) << "collectives run on streams of their own, and somebody waits for them";
+    if (ranks > 1) {
+        EXPECT_GT(streams.waits, 0) << "collectives run on streams of their own, and somebody waits for them";
+    }
     for (std::size_t rank = 0; rank < host.ranks.size(); ++rank) {
         const auto& expected = host.ranks[rank].trace.times;
         const auto& found = streams.trained.ranks[rank].trace.times;

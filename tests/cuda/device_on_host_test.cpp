@@ -1,5 +1,6 @@
 // CudaDevice itself where there is no GPU: over the tests' CUDA runtime and cuBLASLt, with the kernels on the emulated grid. Whole steps against the
 // host's executor; copies, staging, events.
+#include "device/cuda_check.hpp"
 #include "device/gpu.hpp"
 #include "device/gpu_copies.hpp"
 #include "exec/execute_on_streams.hpp"
@@ -89,6 +90,20 @@ TEST(CudaDeviceOnHost, TimesCopiesOfEveryPath) {
     }
     EXPECT_EQ(fake_cudart_errors(), errors);
     EXPECT_EQ(fake_cudart_live(), 0u);
+}
+
+TEST(CudaDeviceOnHost, SaysHowToFindTheOpOfAFault) {
+    const auto words = [](cudaError_t status) -> std::string {
+        try {
+            device::check_cuda(status, "an upload");
+        } catch (const BugError& error) {
+            return error.what();
+        }
+        return {};
+    };
+    EXPECT_NE(words(cudaErrorIllegalAddress).find("CUDA_LAUNCH_BLOCKING=1"), std::string::npos);
+    EXPECT_NE(words(cudaErrorMisalignedAddress).find("CUDA_LAUNCH_BLOCKING=1"), std::string::npos);
+    EXPECT_EQ(words(cudaErrorInvalidValue).find("CUDA_LAUNCH_BLOCKING"), std::string::npos) << "of this very call";
 }
 
 TEST(CudaDeviceOnHost, ListsGpusByTheirAddress) {

@@ -178,8 +178,11 @@ void optimizer(List& list, DType type) {
     list.add(Kernel::adamw, type, "skipped", a,
              {vector(elements, type), master, vector(elements, DType::fp32), vector(elements, DType::fp32, Content::positive), vector(elements, type), scalar, scalar, scalar})
         .range = range;
-    std::vector<RangeSegment> many;
+    std::vector<RangeSegment> many;                      // more than one launch holds
     for (std::int64_t i = 0; i < 100; ++i) many.push_back({i * 30, 29, i % 2 == 0});
+    list.add(Kernel::adamw, type, "many", a,
+             {vector(elements, type), master, vector(elements, DType::fp32), vector(elements, DType::fp32, Content::positive), vector(elements, type), scalar, keep, scalar})
+        .range = many;
     KernelCase& squares = list.add(Kernel::squared_norm, type, "shard", a, {vector(elements, type), vector(kernel::kNormBins, DType::fp64, Content::zero)});
     squares.range = std::move(many);
     squares.tolerance = 0;                               // exact by construction

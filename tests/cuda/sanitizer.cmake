@@ -1,7 +1,7 @@
 # One tool of compute-sanitizer on one test program: cmake -DTOOL=memcheck -DSANITIZER=... -DPROGRAM=... -DFILTER=... -P sanitizer.cmake
 # A program that skips all its tests (no GPU) says so, and so does this. Ends with an error if the tool finds one.
 execute_process(COMMAND ${PROGRAM} --gtest_filter=${FILTER} --gtest_brief=1 OUTPUT_VARIABLE first RESULT_VARIABLE code TIMEOUT 600)
-if(first MATCHES "no GPU" OR NOT EXISTS /dev/nvidia0)
+if(first MATCHES "no GPU")
   message("SKIPPED: no GPU")
   return()
 endif()

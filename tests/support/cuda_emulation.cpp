@@ -2,6 +2,7 @@
 
 #include <ucontext.h>
 
+#include <algorithm>
 #include <array>
 #include <exception>
 #include <memory>
@@ -18,15 +19,23 @@ constexpr unsigned kWarpLanes = 32;
 constexpr unsigned kMostBlocks = 0x7fffffff, kMostRows = 65535, kMostThreads = 1024, kMostShared = 227 * 1024;
 constexpr std::size_t kGuard = 256;                        // bytes behind the shared memory that was asked for
 constexpr unsigned char kGuardByte = 0xa5;
+constexpr unsigned char kNotWritten = 0xff;                // NaN as fp32, fp64, bf16 and fp16
 
 struct Barrier {
     unsigned arrived = 0, generation = 0;
+};
+
+struct Copy {
+    void* to;
+    const void* from;
+    std::size_t bytes;
 };
 
 struct Fiber {
     ucontext_t context{};
     unsigned index = 0;
     bool done = false;
+    std::vector<Copy> copies;                  // started and not awaited
 };
 
 /// One block in flight; kernels are run from one OS thread at a time.
@@ -76,18 +85,20 @@ void enter() {
     swapcontext(&current->running->context, &current->scheduler);
 }
 
+void start(Fiber& fiber, unsigned index) {
+    fiber.index = index;
+    fiber.done = false;
+    if (stacks.size() <= index) stacks.push_back(std::make_unique_for_overwrite<unsigned char[]>(kStack));
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = stacks[index].get();
+    fiber.context.uc_stack.ss_size = kStack;
+    fiber.context.uc_link = nullptr;
+    makecontext(&fiber.context, enter, 0);
+}
+
 void run_block(Block& block) {
-    for (unsigned i = 0; i < threads(); ++i) {
-        Fiber& fiber = block.fibers[i];
-        fiber.index = i;
-        fiber.done = false;
-        if (stacks.size() <= i) stacks.push_back(std::make_unique_for_overwrite<unsigned char[]>(kStack));
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = stacks[i].get();
-        fiber.context.uc_stack.ss_size = kStack;
-        fiber.context.uc_link = nullptr;
-        makecontext(&fiber.context, enter, 0);
-    }
+    std::fill(block.shared.begin(), block.shared.end() - kGuard, kNotWritten);   // nothing is left of the block before
+    for (unsigned i = 0; i < threads(); ++i) start(block.fibers[i], i);
     for (bool left = true; left;) {
         left = false;
         for (Fiber& fiber : block.fibers) {
@@ -101,6 +112,8 @@ void run_block(Block& block) {
     }
     for (std::size_t i = block.shared.size() - kGuard; i < block.shared.size(); ++i)
         if (block.shared[i] != kGuardByte) throw std::logic_error("a block wrote beyond the shared memory that its launch asked for");
+    for (const Fiber& fiber : block.fibers)
+        if (!fiber.copies.empty()) throw std::logic_error("a thread ended before its asynchronous copies: the block's memory may be another's when they come");
     if (block.block.arrived != 0) throw std::logic_error("a thread left its block while others waited at __syncthreads");
 }
 
@@ -122,6 +135,18 @@ bool any_of_block(bool mine) {
 
 void check_aligned(const void* address, std::uintptr_t bytes) {
     if (reinterpret_cast<std::uintptr_t>(address) % bytes != 0) throw std::logic_error("misaligned address: an access of " + std::to_string(bytes) + " bytes");
+}
+
+void copy_later(void* to, const void* from, std::size_t bytes) {
+    std::memset(to, kNotWritten, bytes);
+    current->running->copies.push_back({to, from, bytes});
+}
+void finish_copies() {
+    for (const Copy& copy : current->running->copies) {
+        if (copy.from == nullptr) std::memset(copy.to, 0, copy.bytes);
+        else std::memcpy(copy.to, copy.from, copy.bytes);
+    }
+    current->running->copies.clear();
 }
 
 const std::uint64_t* show(std::initializer_list<std::uint64_t> mine) {

@@ -1,12 +1,14 @@
 // Runs CUDA kernels on the CPU: a block's threads are fibers, so __syncthreads and warp shuffles mean what they mean on a GPU.
 // Included by device/cuda_kernels/language.cuh where nvcc does not compile it; used by the tests that hold each kernel against the host's.
-// Finds launches that a GPU refuses, misaligned packs and writes beyond the shared memory asked for. Says nothing about speed, races or other
-// memory faults: compute-sanitizer on a GPU does.
+// Finds launches that a GPU refuses, misaligned packs, writes beyond the shared memory asked for, and results that come from dynamic shared memory before
+// anything was written there or before its asynchronous copy was awaited (both read NaN). Says nothing about speed, races or other memory faults:
+// compute-sanitizer on a GPU does.
 #pragma once
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -40,6 +42,9 @@ void block_barrier();
 [[nodiscard]] bool any_of_block(bool mine);
 /// Throws where a GPU would fault: the address is no multiple of `bytes`.
 void check_aligned(const void* address, std::uintptr_t bytes);
+/// cp.async: the bytes (zeros where `from` is null) come when this thread calls finish_copies; until then the destination holds NaN.
+void copy_later(void* to, const void* from, std::size_t bytes);
+void finish_copies();
 /// Words that a lane may show to its warp at once.
 inline constexpr unsigned kLaneWords = 6;
 /// Every lane of the warp shows up to kLaneWords words; returns all: word w of lane l at [l * kLaneWords + w], until the lane's next call.

@@ -1,11 +1,12 @@
 // A library with cuBLASLt's functions and its header's signatures that computes on the host what the documentation says: column-major operands,
 // leading dimensions, epilogues. Loaded as libcublasLt by the tests of CudaBlas where there is no GPU. It refuses what a GPU would fault at: operands less
 // aligned than the preferences said when the algorithm was chosen, and vectors of epilogues off 16 bytes.
-// Chooses nothing: one "algorithm" for all, and none for fused bias gradients in fp16, so that callers must do without.
+// Chooses nothing: one "algorithm" for all, and none for fp16 at addresses that are no multiple of 4, so that callers must do without.
 #include "base/dtype.hpp"
 
 #include <cublasLt.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace {
@@ -127,12 +128,17 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t o
     return status;
 }
 
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t description, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatrixLayout_t, cublasLtMatmulPreference_t preference, int wanted, cublasLtMatmulHeuristicResult_t* results, int* count) {
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t description, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t,
+                                              cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference, int wanted, cublasLtMatmulHeuristicResult_t* results, int* count) {
     const auto asked = taken<Preference>(preference);
     *count = 0;
     if (wanted < 1) return CUBLAS_STATUS_INVALID_VALUE;
-    if (taken<Description>(description).epilogue == CUBLASLT_EPILOGUE_BGRADB && taken<Layout>(a).type == CUDA_R_16F) return CUBLAS_STATUS_NOT_SUPPORTED;
+    const auto what = taken<Description>(description);
+    if (what.epilogue != CUBLASLT_EPILOGUE_DEFAULT && what.epilogue != CUBLASLT_EPILOGUE_BIAS) return CUBLAS_STATUS_NOT_SUPPORTED;
+    // cuBLASLt documentation, cublasLtMatmul's table of types: A and B of one type, and a bias of D's.
+    if (taken<Layout>(a).type != taken<Layout>(b).type) return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (what.epilogue == CUBLASLT_EPILOGUE_BIAS && what.vector_type != taken<Layout>(d).type) return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (taken<Layout>(a).type == CUDA_R_16F && std::ranges::any_of(asked.alignment, [](std::uint32_t bytes) { return bytes < 4; })) return CUBLAS_STATUS_NOT_SUPPORTED;
     Algorithm algorithm{asked.workspace, {}};
     std::memcpy(algorithm.alignment, asked.alignment, sizeof algorithm.alignment);
     put(algorithm, &results[0].algo);
@@ -144,7 +150,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description, const void* alpha, const void* a_data, cublasLtMatrixLayout_t a_layout, const void* b_data,
                               cublasLtMatrixLayout_t b_layout, const void* beta, const void* c, cublasLtMatrixLayout_t c_layout, void* d, cublasLtMatrixLayout_t d_layout,
-                              const cublasLtMatmulAlgo_t* algo, void*, std::size_t workspace, cudaStream_t) {
+                              const cublasLtMatmulAlgo_t* algo, void* room, std::size_t workspace, cudaStream_t) {
     const auto what = taken<Description>(description);
     const auto algorithm = taken<Algorithm>(algo);
     const Operand a{a_data, taken<Layout>(a_layout), what.transposed[0] == CUBLAS_OP_T}, b{b_data, taken<Layout>(b_layout), what.transposed[1] == CUBLAS_OP_T};
@@ -152,15 +158,13 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
     const void* const data[] = {a_data, b_data, c, d};
     for (int i = 0; i < 4; ++i)
         if (misaligned(data[i], algorithm.alignment[i])) return CUBLAS_STATUS_EXECUTION_FAILED;
+    if (room == nullptr || misaligned(room, 256)) return CUBLAS_STATUS_INVALID_VALUE;   // cuBLASLt documentation, cublasLtMatmul: at least 16, better 256
     if (what.epilogue != CUBLASLT_EPILOGUE_DEFAULT && (what.vector == nullptr || misaligned(what.vector, 16))) return CUBLAS_STATUS_EXECUTION_FAILED;
     const bool fits = a.columns() == b.rows() && a.rows() == result.rows && b.columns() == result.columns && old.rows == result.rows && old.columns == result.columns;
     if (!fits || !is_layout(a.layout) || !is_layout(b.layout) || !is_layout(result) || workspace < algorithm.workspace) return CUBLAS_STATUS_INVALID_VALUE;
     const double scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
     const auto vector_type = static_cast<cudaDataType>(what.vector_type);
     for (std::uint64_t column = 0; column < result.columns; ++column) {
-        double sum_of_b = 0;
-        for (std::uint64_t k = 0; k < b.rows(); ++k) sum_of_b += b.at(k, column);
-        if (what.epilogue == CUBLASLT_EPILOGUE_BGRADB) store(what.vector, vector_type, static_cast<std::int64_t>(column), sum_of_b);
         for (std::uint64_t row = 0; row < result.rows; ++row) {
             double sum = 0;
             for (std::uint64_t k = 0; k < a.columns(); ++k) sum += a.at(row, k) * b.at(k, column);

@@ -113,7 +113,23 @@ const char* cudaGetErrorString(cudaError_t) { return "refused by the runtime of 
 const char* cudaGetErrorName(cudaError_t status) { return status == cudaErrorNotReady ? "cudaErrorNotReady" : "an error"; }
 cudaError_t cudaGetLastError() { return std::exchange(driver().last, cudaSuccess); }
 
-cudaError_t cudaGetDeviceCount(int* count) { return *count = 2, cudaSuccess; }
+/// Two, or as many as CUDA_VISIBLE_DEVICES names.
+cudaError_t cudaGetDeviceCount(int* count) {
+    const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    *count = visible == nullptr ? 2 : std::min(2, static_cast<int>(1 + std::ranges::count(std::string(visible), ',')));
+    return cudaSuccess;
+}
+/// For the tests' NCCL, which is told of buffers alone.
+bool fake_cudart_owns(const void* data, std::size_t bytes) {
+    const auto* const begin = static_cast<const char*>(data);
+    const auto holds = [&](const std::map<void*, std::size_t>& allocations) {
+        auto found = allocations.upper_bound(const_cast<void*>(data));
+        if (found == allocations.begin()) return false;
+        --found;
+        return begin + bytes <= static_cast<const char*>(found->first) + found->second;
+    };
+    return holds(driver().device) || holds(driver().stream_ordered);
+}
 cudaError_t cudaGetDevice(int* device) { return *device = driver().current, cudaSuccess; }
 cudaError_t cudaSetDevice(int device) {
     if (device < 0 || device > 1) return refused(cudaErrorInvalidDevice);

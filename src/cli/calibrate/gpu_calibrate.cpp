@@ -71,7 +71,7 @@ GpuMeasurement measure(RankTeam& team, const GpuCalibration& asked, device::GpuI
         mine.ranks = rank.size();
         GpuBenchRank place(rank, asked.share, rank.size() > 1, asked.timeout_seconds);
         const device::GpuInfo info = device::list_gpus().at(static_cast<std::size_t>(place.ordinal()));
-        mine.shared = asked.share;
+        mine.shared = place.sharing();
         mine.issue_seconds = measure_gpu_issue_seconds(place.ordinal(), false);
         mine.traced_issue_seconds = measure_gpu_issue_seconds(place.ordinal(), true);
         StreamBench bench(place.device(), rank);

@@ -159,7 +159,7 @@ std::vector<GpuKernelCase> gpu_kernel_cases(std::int64_t shrink, kernel::Library
     cases.layer(kHidden, 4 * kHidden, true);
     cases.layer(4 * kHidden, kHidden, true);
     cases.layer(kHidden, kVocabulary, false);
-    cases.linear(Kernel::linear_backward_weight, kBatch * kSequence, kHidden, 4 * kHidden, DType::bf16, false, false);   // what the fused bias gradient costs
+    cases.linear(Kernel::linear_backward_weight, kBatch * kSequence, kHidden, 4 * kHidden, DType::bf16, false, false);   // without a bias: what its gradient costs beside the product
     cases.linear(Kernel::linear_forward, kBatch * kSequence, kHidden, 4 * kHidden, DType::fp16, true);
     cases.linear(Kernel::linear_forward, kBatch * kSequence, kHidden, 4 * kHidden, DType::fp32, true);
     cases.linear(Kernel::linear_forward, kSquare / 2, kSquare / 2, kSquare / 2, DType::fp32, false);

@@ -1,6 +1,9 @@
 #include "cli/calibrate/stream_bench.hpp"
 
+#include "base/error.hpp"
 #include "cli/collectives/collective_benchmark.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
@@ -24,8 +27,14 @@ StreamBench::StreamBench(device::StreamDevice& device, TeamRank& rank) : device_
 }
 
 void StreamBench::wait() {
+    using Clock = std::chrono::steady_clock;
+    constexpr int kPolls = 4096;             // a look at the clock between as many
+    const auto limit = Clock::now() + std::chrono::duration<double>(rank_.timeout_seconds());
     device_.record(end_);
-    while (!device_.done(end_)) {}
+    for (int polls = 0; !device_.done(end_); ++polls)
+        if (polls % kPolls == kPolls - 1 && Clock::now() > limit)
+            throw EnvironmentError(fmt::format("rank {} of {}: what was enqueued is not done after {:.0f} s (timeout-seconds): a peer is missing, or the device hangs", rank_.rank(), rank_.size(),
+                                               rank_.timeout_seconds()));
 }
 
 double StreamBench::batch(int calls, const std::function<void()>& enqueue) {

@@ -13,13 +13,12 @@ GpuBenchRank::GpuBenchRank(TeamRank& rank, bool share, bool communicates, double
     if (visible < 1) throw EnvironmentError("device cuda: " + reason);
     const GpuPlace place = gpu_place(rank.rank(), rank.size());
     ordinal_ = choose_gpu(place, visible, share);
-    if (share) pretend_separate_hosts(place);
-    if (communicates) transport_.emplace(transport, device::pci_of(ordinal_), rank.communicator());   // before NCCL is loaded
+    if (communicates) transport_.emplace(transport, device::pci_of(ordinal_), rank.communicator(), gpu_machine(), share);   // before NCCL is loaded
     device::GpuOptions options;
     options.ordinal = ordinal_;
     options.streams = {{false}};
     options.pools = {{"benchmark", StreamId{0}}};
-    options.shared = share && place.local_ranks > visible;
+    options.shared = sharing();
     device_ = device::make_gpu(options);
     device_->use(StreamId{0});
     if (!communicates) return;

@@ -20,6 +20,8 @@ public:
     [[nodiscard]] device::StreamDevice& device() { return *device_; }
     [[nodiscard]] comm::StreamCommunicator& communicator() { return *communicator_; }
     [[nodiscard]] int ordinal() const { return ordinal_; }
+    /// Ranks are on one GPU.
+    [[nodiscard]] bool sharing() const { return transport_ && transport_->sharing(); }
     /// What NCCL has connected on this rank.
     [[nodiscard]] std::vector<comm::PathUse> paths() const { return transport_ ? transport_->paths() : std::vector<comm::PathUse>{}; }
 

@@ -20,6 +20,7 @@ public:
         : communicator_(communicator), stop_(stop), timeout_seconds_(timeout_seconds) {}
     [[nodiscard]] int rank() const { return communicator_.rank(); }
     [[nodiscard]] int size() const { return communicator_.size(); }
+    [[nodiscard]] double timeout_seconds() const { return timeout_seconds_; }
     /// What carries NCCL's id between ranks that have GPUs.
     [[nodiscard]] comm::Communicator& communicator() { return communicator_; }
     /// Starts a collective and polls it to the end. Throws EnvironmentError when it takes longer than the timeout or a peer has

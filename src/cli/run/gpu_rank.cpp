@@ -1,7 +1,9 @@
 #include "cli/run/gpu_rank.hpp"
 
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "base/units.hpp"
+#include "cli/run/deadline.hpp"
 #include "cli/run/gpu_transport.hpp"
 #include "comm/gpu_world.hpp"
 #include "comm/local_communicator.hpp"
@@ -13,6 +15,8 @@
 #include <fmt/format.h>
 
 #include <unistd.h>
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 
 namespace zerosim::cli {
@@ -54,12 +58,17 @@ private:
     std::vector<std::pair<std::shared_ptr<std::byte>, std::int64_t>> arenas_;
 };
 
-}  // namespace
+/// A context on a busy machine of eight GPUs, and NCCL beside it, may take this long whatever a collective may take.
+constexpr double kStartSeconds = 60;
+/// For what is let go of after a failure: the device waits for its kernels, which may never end.
+constexpr double kEndSeconds = 5;
 
-void pretend_separate_hosts(const GpuPlace& place) {
-    ::setenv("NCCL_HOSTID", fmt::format("zerosim-rank-{}", place.rank).c_str(), 0);
-    ::setenv("NCCL_SOCKET_IFNAME", "lo", 0);
+/// Says it and ends the process, and the job.
+std::function<void()> stuck(const RunInput& input, std::string what) {
+    return [&input, what = std::move(what)] { input.options.on_stuck(what); };
 }
+
+}  // namespace
 
 GpuPlace gpu_place(int rank, int ranks) {
     const auto first_of = [](std::initializer_list<const char*> names, int otherwise) {
@@ -84,17 +93,18 @@ int choose_gpu(const GpuPlace& place, int visible, bool share) {
 exec::RankResult run_on_gpu(RunInput& input, const GpuPlace& place, comm::Communicator& host, comm::ControlChannel* control, comm::Progress& progress) {
     const schedule::Schedule& schedule = input.schedule;
     const schedule::Program& program = schedule.program_of(place.rank);
-    const bool share = input.resolved.run.share_device;
-    const int ordinal = choose_gpu(place, device::count_gpus(), share);
-    if (share) pretend_separate_hosts(place);
+    const double patience = std::max(input.options.timeout_seconds, kStartSeconds);
+    std::optional<Deadline> limit;                       // first: it watches over the end of all below
+    limit.emplace(patience, stuck(input, fmt::format("setting up the GPU and NCCL takes longer than {:.0f} s: a rank is stopped or missing (timeout-seconds)", patience)));
+    const int ordinal = choose_gpu(place, device::count_gpus(), input.resolved.run.share_device);
     if (input.host.planned_arena) input.options.arena = schedule::plan_arena(program);
     device::GpuOptions options = exec::gpu_options(schedule, program, input.options.arena);
     options.ordinal = ordinal;
     options.used_before = ask_driver([ordinal](const device::Nvml& nvml) { return nvml.used_bytes(device::pci_of(ordinal)); });
-    options.shared = share && place.local_ranks > device::count_gpus();
     const bool communicates = !exec::communicators_needed(program).empty();
     std::optional<GpuTransport> transport;               // its switches are set before NCCL is loaded
-    if (communicates) transport.emplace(input.resolved.run.transport, device::pci_of(ordinal), host);
+    if (communicates) transport.emplace(input.resolved.run.transport, device::pci_of(ordinal), host, gpu_machine(), input.resolved.run.share_device);
+    options.shared = transport && transport->sharing();
     RegisteredArenas arenas(schedule, input.resolved.run.register_buffers && communicates);
     if (arenas.wanted()) options.arena_memory = [&arenas](std::int64_t bytes) { return arenas.allocate(bytes); };
     const auto gpu = device::make_gpu(options);
@@ -108,17 +118,31 @@ exec::RankResult run_on_gpu(RunInput& input, const GpuPlace& place, comm::Commun
         });
     }
     const RegisteredArenas::Handles registered = arenas.register_on(communicators);   // goes before the communicators
-    exec::RankResult result = exec::execute_on_streams(schedule, place.rank, {*gpu, communicators, control, progress, tokens}, input.options);
-    if (transport) result.paths = transport->paths();
-    result.driver.of_process = ask_driver([ordinal](const device::Nvml& nvml) { return nvml.process_bytes(device::pci_of(ordinal), ::getpid()); });
-    result.driver.total = device::list_gpus()[static_cast<std::size_t>(ordinal)].memory_bytes;
-    return result;
+    limit.reset();                                       // the executor watches over itself
+    try {
+        exec::RankResult result = exec::execute_on_streams(schedule, place.rank, {*gpu, communicators, control, progress, tokens}, input.options);
+        limit.emplace(patience, stuck(input, fmt::format("letting go of the GPU and of NCCL takes longer than {:.0f} s", patience)));
+        if (transport) result.paths = transport->paths();
+        result.driver.of_process = ask_driver([ordinal](const device::Nvml& nvml) { return nvml.process_bytes(device::pci_of(ordinal), ::getpid()); });
+        result.driver.total = device::list_gpus()[static_cast<std::size_t>(ordinal)].memory_bytes;
+        return result;
+    } catch (const std::exception& error) {
+        limit.emplace(kEndSeconds, stuck(input, error.what()));
+        throw;
+    }
 }
 
 std::vector<exec::RankResult> run_alone_on_gpu(RunInput input) {
     const comm::LocalWorld world(1);
     const auto host = world.communicator(0);
     comm::Progress progress;
+    const auto end_process = [](const std::string& what) {
+        fmt::print(stderr, "{}\n", log_line({}, LogLevel::error, what));
+        std::fflush(nullptr);
+        std::_Exit(static_cast<int>(ExitCode::environment));
+    };
+    input.options.on_stuck = end_process;
+    input.options.leave = [end_process] { end_process("injected exit (--inject)"); };
     try {
         return {run_on_gpu(input, {}, *host, nullptr, progress)};
     } catch (const exec::RunError& error) {

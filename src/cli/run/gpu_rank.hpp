@@ -7,7 +7,6 @@
 #include "comm/communicator.hpp"
 #include "comm/control_channel.hpp"
 
-
 namespace zerosim::cli {
 
 /// Where the rank stands: in the job and on its node.
@@ -20,10 +19,6 @@ struct GpuPlace {
 
 /// The GPU of this rank: its local rank among those the process sees. EnvironmentError when two ranks would share one and `share` is not set.
 [[nodiscard]] int choose_gpu(const GpuPlace& place, int visible, bool share);
-
-/// NCCL refuses two ranks on one device of one host: each pretends to be a host of its own, and they talk over the loopback interface.
-/// Slow, and right; the user's own settings win.
-void pretend_separate_hosts(const GpuPlace& place);
 
 /// `host` carries NCCL's id between the ranks; `control` may be null for one rank.
 [[nodiscard]] exec::RankResult run_on_gpu(RunInput& input, const GpuPlace& place, comm::Communicator& host, comm::ControlChannel* control, comm::Progress& progress);

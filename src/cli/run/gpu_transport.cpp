@@ -28,14 +28,38 @@ void set(const comm::Switches& switches) {
     for (const auto& [name, value] : switches) ::setenv(name.c_str(), value.c_str(), 1);
 }
 
+/// Where a rank's GPU is.
+struct Seat {
+    std::string host, pci;
+    bool operator==(const Seat&) const = default;
+};
+
+/// Of all ranks, by rank.
+std::vector<Seat> seats_of(const std::string& pci, comm::Communicator& host) {
+    std::vector<Seat> seats;
+    for (const std::string& text : comm::all_gather_bytes(host, host_name() + " " + pci)) seats.push_back({text.substr(0, text.rfind(' ')), text.substr(text.rfind(' ') + 1)});
+    return seats;
+}
+
 /// GPUs of the other ranks of this host.
-std::vector<std::string> peers_of(const std::string& pci, comm::Communicator& host) {
-    const std::string here = host_name() + " ";
-    const std::vector<std::string> all = comm::all_gather_bytes(host, here + pci);
+std::vector<std::string> peers_of(const std::vector<Seat>& seats, int rank) {
     std::vector<std::string> peers;
-    for (std::size_t rank = 0; rank < all.size(); ++rank)
-        if (static_cast<int>(rank) != host.rank() && all[rank].starts_with(here)) peers.push_back(all[rank].substr(here.size()));
+    for (std::size_t other = 0; other < seats.size(); ++other)
+        if (static_cast<int>(other) != rank && seats[other].host == seats[static_cast<std::size_t>(rank)].host) peers.push_back(seats[other].pci);
     return peers;
+}
+
+bool any_two_equal(const std::vector<Seat>& seats) {
+    for (auto seat = seats.begin(); seat != seats.end(); ++seat)
+        if (std::find(seats.begin(), seat, *seat) != seat) return true;
+    return false;
+}
+
+/// NCCL refuses two ranks on one device of one host: each pretends to be a host of its own. On one machine they talk over the loopback interface, which
+/// NCCL leaves out unless it is named; between machines it chooses. Slow, and right; the user's own settings win.
+void pretend_separate_hosts(const std::vector<Seat>& seats, int rank) {
+    ::setenv("NCCL_HOSTID", fmt::format("zerosim-rank-{}", rank).c_str(), 0);
+    if (std::ranges::all_of(seats, [&](const Seat& seat) { return seat.host == seats.front().host; })) ::setenv("NCCL_SOCKET_IFNAME", "lo", 0);
 }
 
 std::string no_nvlink(const device::GpuState& from, const device::GpuState& to) {
@@ -92,13 +116,16 @@ std::string missing_path(Transport transport, const device::GpuMachine& machine,
     return {};
 }
 
-GpuTransport::GpuTransport(Transport asked, const std::string& pci, comm::Communicator& host, device::GpuMachine machine) : machine_(std::move(machine)) {
+GpuTransport::GpuTransport(Transport asked, const std::string& pci, comm::Communicator& host, device::GpuMachine machine, bool share) : machine_(std::move(machine)) {
     const comm::Switches switches = comm::transport_switches(asked, host.rank());
     comm::check_switches(switches, asked, variable);
-    const std::vector<std::string> peers = peers_of(pci, host);
-    std::string why = same_gpu(pci, peers);
+    const std::vector<Seat> seats = seats_of(pci, host);
+    const std::vector<std::string> peers = peers_of(seats, host.rank());
+    sharing_ = any_two_equal(seats);
+    std::string why = share ? "" : same_gpu(pci, peers);
     if (const std::string missing = missing_path(asked, machine_, pci, peers); why.empty() && !missing.empty()) why = fmt::format("transport {}: {}", name(asked), missing);
     require_path(why, host);
+    if (share && sharing_) pretend_separate_hosts(seats, host.rank());
     set(switches);
     std::error_code error;
     const std::filesystem::path folder = std::filesystem::temp_directory_path(error);

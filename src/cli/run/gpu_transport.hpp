@@ -25,17 +25,21 @@ namespace zerosim::cli {
 class GpuTransport {
 public:
     /// Collective over `host`, whose ranks have their GPUs at `pci`. Throws EnvironmentError where the path is not there, ConfigError where the
-    /// environment says otherwise. Sets variables of this process.
-    GpuTransport(Transport asked, const std::string& pci, comm::Communicator& host, device::GpuMachine machine = gpu_machine());
+    /// environment says otherwise. Ranks on one GPU are refused without `share`; with it, and only where there are some, every rank pretends to NCCL to be
+    /// a host of its own. Sets variables of this process.
+    GpuTransport(Transport asked, const std::string& pci, comm::Communicator& host, device::GpuMachine machine = gpu_machine(), bool share = false);
     ~GpuTransport();
     GpuTransport(const GpuTransport&) = delete;
     GpuTransport& operator=(const GpuTransport&) = delete;
+    /// Ranks of this job are on one GPU.
+    [[nodiscard]] bool sharing() const { return sharing_; }
     /// What NCCL has connected so far, by the most channels first. Empty where its log goes elsewhere (NCCL_DEBUG of the user's own).
     [[nodiscard]] std::vector<comm::PathUse> paths() const;
 
 private:
     device::GpuMachine machine_;
     std::filesystem::path log_;
+    bool sharing_ = false;
 };
 
 }  // namespace zerosim::cli

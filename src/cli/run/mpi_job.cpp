@@ -3,6 +3,7 @@
 #include "cli/run/run_ranks.hpp"
 #ifdef ZEROSIM_HAS_MPI
 #include "cli/run/agreement.hpp"
+#include "cli/run/deadline.hpp"
 #include "cli/run/gpu_rank.hpp"
 #include "cli/machine.hpp"
 #include "cli/run/rank_results.hpp"
@@ -19,11 +20,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
 #include <cstdlib>
-#include <functional>
-#include <mutex>
-#include <stop_token>
 #include <string_view>
 #include <thread>
 
@@ -32,22 +29,6 @@ namespace zerosim::cli {
 #ifdef ZEROSIM_HAS_MPI
 
 namespace {
-
-/// Ends the job when ranks keep each other waiting outside the run, where no watchdog looks: one of them is stopped or unreachable.
-class Deadline {
-public:
-    Deadline(double seconds, std::function<void()> expired)
-        : thread_([seconds, expired = std::move(expired)](std::stop_token stop) {
-              std::mutex mutex;
-              std::unique_lock lock(mutex);
-              std::condition_variable_any ended;
-              ended.wait_for(lock, stop, std::chrono::duration<double>(seconds), [] { return false; });
-              if (!stop.stop_requested()) expired();
-          }) {}
-
-private:
-    std::jthread thread_;
-};
 
 /// A rank that hangs in the run is named by the watchdog, which has this much more time than its timeout.
 constexpr double kWatchdogGrace = 2.0;

@@ -129,6 +129,8 @@ void check_schedule(const schedule::Schedule& schedule) {
 void check_kernels(const config::Resolved& resolved, const schedule::Schedule& schedule) {
     if (resolved.run.compute == config::Compute::synthetic) return;
     const strategy::Scenario& s = resolved.scenario;
+    if (resolved.run.check_numerics && s.library == kernel::Library::cuda)
+        throw ConfigError("check-numerics looks at every op's results in the host's memory, which a run on GPUs does not have: add --device cpu");
     const bool fsdp = s.strategy.system == strategy::System::fsdp || s.strategy.system == strategy::System::fsdp2;
     if (fsdp && s.strategy.optimizer_at != strategy::Placement::device && s.training.clip_gradients > 0)
         throw ConfigError("train.clip-gradients with offloaded states: the host's step of fsdp and fsdp2 does not clip when it is run; simulate it, or --compute synthetic");

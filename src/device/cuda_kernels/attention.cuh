@@ -41,7 +41,7 @@ __device__ TilePlace tile_place(const AttentionShape& shape, int heads) {
 template <int kRows>
 [[nodiscard]] Grid tile_grid(const AttentionShape& shape, int heads, unsigned threads, unsigned shared_bytes) {
     const std::int64_t blocks = std::int64_t{tiles_of_sequence<kRows>(shape)} * shape.batch * heads;
-    check(blocks <= INT32_MAX, "attention: more tiles than blocks of a grid");
+    check(blocks <= INT32_MAX && shape.sequence <= INT32_MAX - kRows, "attention: more tiles than blocks of a grid");
     return {static_cast<unsigned>(blocks), threads, shared_bytes};
 }
 
@@ -90,51 +90,77 @@ void with_head_dim(int head_dim, Body&& body) {
     }
 }
 
-// Copies from global to shared memory that run beside the arithmetic (PTX ISA, "cp.async"): 16 bytes, or zeros where `valid` is not.
-// They have come after await_copies() and a __syncthreads().
-__device__ inline void copy_async(std::uint16_t* shared, const std::uint16_t* global, bool valid) {
+// Copies from global to shared memory that run beside the arithmetic (PTX ISA, "cp.async"): 8 or 16 bytes, or zeros where `valid` is not; nothing is
+// read then, whatever the address. They have come after await_copies() and a __syncthreads().
+template <int kBytes>
+__device__ void copy_async(void* shared, const void* global, bool valid) {
+    static_assert(kBytes == 8 || kBytes == 16);
 #ifdef __CUDACC__
 #if __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(shared))), "l"(global), "r"(valid ? 16 : 0) : "memory");
+    const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+    if constexpr (kBytes == 16) asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(valid ? 16 : 0) : "memory");
+    else asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(to), "l"(global), "r"(valid ? 8 : 0) : "memory");
 #else
     __trap();
 #endif
 #else
-    check_pack(shared, 16);
-    check_pack(global, 16);
-    Pack<std::uint16_t, 8> pack = {};
-    if (valid) pack = *reinterpret_cast<const Pack<std::uint16_t, 8>*>(global);
-    *reinterpret_cast<Pack<std::uint16_t, 8>*>(shared) = pack;
+    check_pack(shared, kBytes);
+    check_pack(global, kBytes);
+    emulation::copy_later(shared, valid ? global : nullptr, kBytes);
 #endif
 }
 __device__ inline void await_copies() {
-#if defined(__CUDACC__) && __CUDA_ARCH__ >= 800
+#ifdef __CUDACC__
+#if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+#else
+    emulation::finish_copies();
 #endif
 }
 
-/// Starts to bring rows [first, first + kRows) of one head into shared memory; rows from `end` on are zero.
+/// A thread's part in bringing tiles of kRows rows of one head, one after the other, into shared memory: rows from `end` on are zero. What it copies of a
+/// tile is fixed, and addresses are counted on: to compute them anew took as many instructions as the arithmetic of a tile.
 template <int kRows, int kDim, unsigned kThreads>
-__device__ void load_tile(std::uint16_t* tile, const std::uint16_t* head, std::int64_t row_stride, std::int64_t first, std::int64_t end) {
-    constexpr int kPacks = kDim / 8;
-    for (int i = static_cast<int>(threadIdx.x); i < kRows * kPacks; i += kThreads) {
-        const int row = i / kPacks, column = i % kPacks * 8;
-        const bool valid = first + row < end;
-        copy_async(tile + row * (kDim + kTilePadding) + column, head + (valid ? (first + row) * row_stride + column : 0), valid);
+class TileCopies {
+    static constexpr int kStride = kDim + kTilePadding, kPacks = kDim / 8;
+    static constexpr int kLanes = kPacks % 8 == 0 ? 8 : 4;   // threads of a row: 128 bytes at once where rows have them, so that no two lie in one bank
+    static constexpr int kStep = static_cast<int>(kThreads) / kLanes;   // rows of a pass
+    static_assert(kRows % kStep == 0 && kPacks % kLanes == 0);
+
+public:
+    __device__ TileCopies(const std::uint16_t* head, std::int64_t row_stride, int first, int end) : step_(kStep * row_stride) { restart(head, row_stride, first, end); }
+    __device__ void restart(const std::uint16_t* head, std::int64_t row_stride, int first, int end) {
+        const int row = static_cast<int>(threadIdx.x) / kLanes, column = static_cast<int>(threadIdx.x) % kLanes * 8;
+        from_ = head + (first + row) * row_stride + column;
+        to_ = row * kStride + column;
+        left_ = end - first - row;
     }
-}
+    /// Starts to bring the next tile.
+    __device__ void next(std::uint16_t* tile) {
+#pragma unroll
+        for (int r = 0; r < kRows; r += kStep, from_ += step_)
+#pragma unroll
+            for (int c = 0; c < kPacks; c += kLanes) copy_async<16>(tile + to_ + r * kStride + c * 8, from_ + c * 8, r < left_);
+        left_ -= kRows;
+    }
+
+private:
+    const std::uint16_t* from_ = nullptr;
+    std::int64_t step_;
+    int to_ = 0, left_ = 0;                              // elements into the tile; rows of the head from the thread's first on
+};
 
 /// A warp's 16 x kDim accumulators, scaled, into rows row + l/4 and row + l/4 + 8 of a head; rows from `end` on are not written.
 template <class Type, int kDim>
-__device__ void store_rows(const Accumulator (&values)[kDim / 8], float scale_low, float scale_high, std::uint16_t* head, std::int64_t row_stride, std::int64_t row, std::int64_t end) {
-    const unsigned lane = threadIdx.x % kWarp;
-    const std::int64_t low = row + lane / 4, high = low + 8;
+__device__ void store_rows(const Accumulator (&values)[kDim / 8], float scale_low, float scale_high, std::uint16_t* head, std::int64_t row_stride, int row, int end) {
+    const int lane = static_cast<int>(threadIdx.x % kWarp), low = row + lane / 4, high = low + 8;
+    std::uint16_t* const at = head + low * row_stride + lane % 4 * 2;
+    check_pack(at, 4);
 #pragma unroll
     for (int n = 0; n < kDim / 8; ++n) {
-        const std::int64_t column = n * 8 + lane % 4 * 2;
-        check_pack(head + column, 4);
-        if (low < end) *reinterpret_cast<unsigned*>(head + low * row_stride + column) = pair_of<Type>(values[n].values[0] * scale_low, values[n].values[1] * scale_low);
-        if (high < end) *reinterpret_cast<unsigned*>(head + high * row_stride + column) = pair_of<Type>(values[n].values[2] * scale_high, values[n].values[3] * scale_high);
+        if (low < end) *reinterpret_cast<unsigned*>(at + n * 8) = pair_of<Type>(values[n].values[0] * scale_low, values[n].values[1] * scale_low);
+        if (high < end) *reinterpret_cast<unsigned*>(at + 8 * row_stride + n * 8) = pair_of<Type>(values[n].values[2] * scale_high, values[n].values[3] * scale_high);
     }
 }
 

@@ -71,42 +71,46 @@ __global__ void __launch_bounds__(kThreads, kDim > 64 ? 2 : 4) tiles(AttentionOp
     auto* const keys = queries + kQueries * kStride;     // two of each: the next ones come while these are used
     auto* const values = keys + 2 * kKeys * kStride;
     const TilePlace place = tile_place<kQueries>(shape, shape.heads);
-    const int head = place.head;
-    const std::int64_t begin = place.begin, first = (place.tiles - 1 - place.tile) * std::int64_t{kQueries};   // the last see the most keys: they start first
+    const int head = place.head, kv_column = head / shape.group() * kDim, sequence = static_cast<int>(shape.sequence);
+    const std::int64_t begin = place.begin;
+    const int first = static_cast<int>(place.tiles - 1 - place.tile) * kQueries;   // the last see the most keys: they start first
     const int row = static_cast<int>(threadIdx.x / kWarp) * 16;
-    const auto* k = o.k.row(begin) + head / shape.group() * kDim;
-    const auto* v = o.v.row(begin) + head / shape.group() * kDim;
-    const auto load_keys = [&](std::int64_t key) {
-        const int stage = static_cast<int>(key / kKeys % 2) * kKeys * kStride;
-        load_tile<kKeys, kDim, kThreads>(keys + stage, k, o.k.row_stride, key, shape.sequence);
-        load_tile<kKeys, kDim, kThreads>(values + stage, v, o.v.row_stride, key, shape.sequence);
-    };
-    load_tile<kQueries, kDim, kThreads>(queries, o.q.row(begin) + head * kDim, o.q.row_stride, first, shape.sequence);
-    load_keys(0);
+    TileCopies<kQueries, kDim, kThreads>(o.q.row(begin) + head * kDim, o.q.row_stride, first, sequence).next(queries);
+    TileCopies<kKeys, kDim, kThreads> next_keys(o.k.row(begin) + kv_column, o.k.row_stride, 0, sequence), next_values(o.v.row(begin) + kv_column, o.v.row_stride, 0, sequence);
+    next_keys.next(keys);
+    next_values.next(values);
+    await_copies();
+    __syncthreads();
+    Fragment own[kDim / 16];                             // the warp's queries: the same for every tile of keys
+    load_rows<kDim>(own, queries, row);
     Accumulator out[kDim / 8];
     Running running;
     const float scale = shape.scale * kLog2E;
-    const std::int64_t end = first + kQueries < shape.sequence ? first + kQueries : shape.sequence;
-    for (std::int64_t key = 0; key < end; key += kKeys) {
-        await_copies();
-        __syncthreads();                                 // all have this tile, and are done with the one before
-        if (key + kKeys < end) load_keys(key + kKeys);
-        const int stage = static_cast<int>(key / kKeys % 2) * kKeys * kStride;
+    const int end = first + kQueries < sequence ? first + kQueries : sequence;
+    for (int key = 0, stage = 0; key < end; key += kKeys, stage ^= 1) {
+        if (key > 0) {
+            await_copies();
+            __syncthreads();                             // all have this tile, and are done with the one before
+        }
+        if (key + kKeys < end) {
+            next_keys.next(keys + (stage ^ 1) * kKeys * kStride);
+            next_values.next(values + (stage ^ 1) * kKeys * kStride);
+        }
         Accumulator scores[kKeys / 8];
-        product_by_rows<Type, kKeys, kDim>(scores, queries, row, keys + stage);
-        const int ahead = static_cast<int>(key - (first + row));
+        product_by_rows<Type, kKeys, kDim>(scores, own, keys + stage * kKeys * kStride);
+        const int ahead = key - (first + row);
         if (ahead + kKeys > 1) mask(scores, ahead);      // the same for the whole warp: only tiles at the diagonal pay for it
         update<kDim>(running, scores, out, scale);
-        product_by_columns<Type, kKeys, kDim>(out, scores, values + stage);
+        product_by_columns<Type, kKeys, kDim>(out, scores, values + stage * kKeys * kStride);
     }
     for (float& sum : running.sum) sum = quad_sum(sum);
-    store_rows<Type, kDim>(out, 1.0f / running.sum[0], 1.0f / running.sum[1], o.out.row(begin) + head * kDim, o.out.row_stride, first + row, shape.sequence);
-    const unsigned lane = threadIdx.x % kWarp;
+    store_rows<Type, kDim>(out, 1.0f / running.sum[0], 1.0f / running.sum[1], o.out.row(begin) + head * kDim, o.out.row_stride, first + row, sequence);
+    const int lane = static_cast<int>(threadIdx.x % kWarp);
     if (lane % 4 != 0) return;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-        const std::int64_t query = first + row + lane / 4 + half * 8;
-        if (query < shape.sequence) o.log_sum_exp[(begin + query) * shape.heads + head] = running.maximum[half] * shape.scale + __logf(running.sum[half]);
+        const int query = first + row + lane / 4 + half * 8;
+        if (query < sequence) o.log_sum_exp[(begin + query) * shape.heads + head] = running.maximum[half] * shape.scale + __logf(running.sum[half]);
     }
 }
 

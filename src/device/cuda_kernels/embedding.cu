@@ -24,6 +24,22 @@ __global__ void forward(const std::int32_t* tokens, Matrix<Type> table, Matrix<T
     }
 }
 
+/// Adds rows [begin, begin + 32) of d_out whose bits are set, in order, four of them loaded at a time: a frequent token has thousands.
+template <class Type, int N>
+__device__ void add_rows(float (&sums)[N], const Matrix<Type>& d_out, std::int64_t begin, std::int64_t column, unsigned left) {
+    constexpr int kAtOnce = 4;
+    while (left != 0) {
+        float rows[kAtOnce][N] = {};
+#pragma unroll
+        for (int r = 0; r < kAtOnce; ++r, left &= left - 1)
+            if (left != 0) load_pack<Type, N>(d_out.row(begin + __ffs(left) - 1) + column, rows[r]);
+#pragma unroll
+        for (int r = 0; r < kAtOnce; ++r)
+#pragma unroll
+            for (int k = 0; k < N; ++k) sums[k] += rows[r][k];
+    }
+}
+
 /// A block has the rows of one token, if it is the token's first, and kThreads * N of their columns (blockIdx.y). It looks at kTests tokens a
 /// thread between two barriers, and adds the rows of those that are its own.
 template <class Type, int N>
@@ -46,13 +62,9 @@ __global__ void table_gradient(const std::int32_t* tokens, std::int64_t count, M
             if (threadIdx.x % kWarp == 0) found[set][test][threadIdx.x / kWarp] = lanes;
         }
         __syncthreads();                                 // one is enough: the next round writes the other set
+        if (!mine) continue;
         for (int group = 0; group < kTests * kWarps; ++group)
-            for (unsigned left = found[set][group / kWarps][group % kWarps]; left != 0 && mine; left &= left - 1) {
-                float row[N];
-                load_pack<Type, N>(d_out.row(begin + group * std::int64_t{kWarp} + __ffs(left) - 1) + column, row);
-#pragma unroll
-                for (int k = 0; k < N; ++k) sums[k] += row[k];
-            }
+            add_rows<Type, N>(sums, d_out, begin + group * std::int64_t{kWarp}, column, found[set][group / kWarps][group % kWarps]);
     }
     if (mine) store_pack<Type, N>(sums, d_table.row(token) + column);
 }

@@ -1,6 +1,6 @@
 // The CUDA implementation of each kernel of the vocabulary, and the switch that picks one.
 // Called by CudaDevice::launch and, compiled for the emulated grid, by tests; operands and attributes are those of kernel/kernel.hpp.
-// They launch and return: nothing is allocated and nothing waited for. Matrix products are cuBLASLt's (device/cuda_blas.hpp).
+// They launch and return: nothing is allocated and nothing waited for. Matrix products are cuBLASLt's where it can (device/cuda_blas.hpp).
 #pragma once
 
 #include "device/device.hpp"
@@ -42,6 +42,8 @@ void gradient_scale(const KernelCall& call, const LaunchContext& context);
 void loss_scale_update(const KernelCall& call, const LaunchContext& context);
 void adamw(const KernelCall& call, const LaunchContext& context);
 void bias_gradient(const TensorView& d_y, const TensorView& d_bias, bool accumulate, const LaunchContext& context);
+/// result = [result +] left right, of any strides and alignment, summed in fp32: for the products that cuBLASLt has no algorithm for. Slow.
+void plain_product(const TensorView& left, bool left_transposed, const TensorView& right, bool right_transposed, const TensorView& result, bool accumulate, const LaunchContext& context);
 
 /// Casts where the dtypes differ; adds into the destination when `accumulate`. Any strides.
 void copy(const TensorView& source, const TensorView& destination, bool accumulate, const LaunchContext& context);

@@ -109,21 +109,42 @@ __device__ void load_right_by_columns(unsigned (&b)[4], const std::uint16_t* til
     load_matrices<true>(b, tile + (row + static_cast<int>(m % 2 * 8 + r)) * kStride + column + static_cast<int>(m / 2 * 8));
 }
 
-/// out[16 x kColumns] = left tile rows [row, row + 16) times the transpose of the right tile's kColumns rows, over kDepth.
+/// A 16 x 16 part of a left operand in registers.
+struct Fragment {
+    unsigned words[4];
+};
+/// Rows [row, row + 16) of a tile, as a left operand, kept in registers.
+template <int kDepth>
+__device__ void load_rows(Fragment (&fragments)[kDepth / 16], const std::uint16_t* tile, int row) {
+#pragma unroll
+    for (int k = 0; k < kDepth / 16; ++k) load_left<kDepth + kTilePadding>(fragments[k].words, tile, row, k * 16);
+}
+
+/// out[16 x kColumns] += `left`'s part of depth [k, k + 16) times the transpose of the right tile's kColumns rows.
+template <class Type, int kColumns, int kDepth>
+__device__ void product_part(Accumulator (&out)[kColumns / 8], const unsigned (&left)[4], const std::uint16_t* right, int k) {
+#pragma unroll
+    for (int n = 0; n < kColumns; n += 16) {
+        unsigned b[4];
+        load_right_by_rows<kDepth + kTilePadding>(b, right, n, k);
+        multiply_add<Type>(out[n / 8], left, b[0], b[1]);
+        multiply_add<Type>(out[n / 8 + 1], left, b[2], b[3]);
+    }
+}
+/// out[16 x kColumns] += the left rows times the transpose of the right tile's kColumns rows, over kDepth.
+template <class Type, int kColumns, int kDepth>
+__device__ void product_by_rows(Accumulator (&out)[kColumns / 8], const Fragment (&left)[kDepth / 16], const std::uint16_t* right) {
+#pragma unroll
+    for (int k = 0; k < kDepth; k += 16) product_part<Type, kColumns, kDepth>(out, left[k / 16].words, right, k);
+}
+/// The same with rows [row, row + 16) of a tile in shared memory.
 template <class Type, int kColumns, int kDepth>
 __device__ void product_by_rows(Accumulator (&out)[kColumns / 8], const std::uint16_t* left, int row, const std::uint16_t* right) {
-    constexpr int kStride = kDepth + kTilePadding;
 #pragma unroll
     for (int k = 0; k < kDepth; k += 16) {
         unsigned a[4];
-        load_left<kStride>(a, left, row, k);
-#pragma unroll
-        for (int n = 0; n < kColumns; n += 16) {
-            unsigned b[4];
-            load_right_by_rows<kStride>(b, right, n, k);
-            multiply_add<Type>(out[n / 8], a, b[0], b[1]);
-            multiply_add<Type>(out[n / 8 + 1], a, b[2], b[3]);
-        }
+        load_left<kDepth + kTilePadding>(a, left, row, k);
+        product_part<Type, kColumns, kDepth>(out, a, right, k);
     }
 }
 

@@ -9,7 +9,8 @@ namespace zerosim::device::cuda {
 namespace {
 
 constexpr unsigned kColumnThreads = 128;
-constexpr unsigned kBandWarps = 8;
+/// Of the one block that adds up the bands of 32 columns: its loads are all that is in flight, so it has as many warps as a block can.
+constexpr unsigned kBandWarps = 32;
 /// Blocks of backward_rows: about three on each multiprocessor of an H200 (132), which its registers allow. Of no device: the bits are the same
 /// everywhere.
 constexpr std::int64_t kRowBlocks = 384;
@@ -196,7 +197,7 @@ __global__ void column_partial(Matrix<Type> d_y, std::int64_t rows, std::int64_t
     if (column >= columns) return;
     const std::int64_t band = blockIdx.y, end = rows * (band + 1) / bands;
     float sums[N] = {};
-#pragma unroll 4
+#pragma unroll 8
     for (std::int64_t row = rows * band / bands; row < end; ++row) {
         float values[N];
         load_pack<Type, N>(d_y.row(row) + column, values);
@@ -211,12 +212,12 @@ unsigned strips_of(std::int64_t columns, std::int64_t columns_of_thread = 1) {
     const std::int64_t strip = kColumnThreads * columns_of_thread;
     return static_cast<unsigned>(std::max<std::int64_t>(1, (columns + strip - 1) / strip));
 }
-/// Bands of rows: enough blocks to fill a device, as many as the scratch holds, at least 16 rows each. A function of the shape alone.
+/// Bands of rows: enough blocks to fill a device, as many as the scratch holds, at least 32 rows each. A function of the shape alone.
 std::int64_t most_bands(std::int64_t columns, std::int64_t sums) {
     return std::max<std::int64_t>(1, kScratchBytes / static_cast<std::int64_t>(sizeof(float)) / std::max<std::int64_t>(1, sums * columns));
 }
 std::int64_t bands_of(std::int64_t rows, std::int64_t columns, std::int64_t sums, std::int64_t columns_of_thread = 1) {
-    constexpr std::int64_t kWantedBlocks = 1024, kRowsOfBand = 16;
+    constexpr std::int64_t kWantedBlocks = 1024, kRowsOfBand = 32;
     const std::int64_t strips = strips_of(columns, columns_of_thread);
     return std::max<std::int64_t>(1, std::min({kWantedBlocks / strips, rows / kRowsOfBand, most_bands(columns, sums)}));
 }

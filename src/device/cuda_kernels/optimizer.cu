@@ -13,16 +13,8 @@ constexpr int kUpdatePack = 4;                           // elements of a thread
 constexpr std::int64_t kMostUpdateBlocks = 16384;
 
 struct Rates {
-    double beta1, beta2, rate, weight_decay;
-    float epsilon;
+    float rate, decay, beta1, beta2, log_beta1, log_beta2, epsilon;   // decay: 1 - rate * weight decay
 };
-
-/// What the step number changes, once a call and not once a block: step size, and 1 / sqrt(1 - beta2^step).
-__global__ void corrections(const float* step, Rates rates, float* result) {
-    const double number = static_cast<double>(*step);
-    result[0] = static_cast<float>(rates.rate / (1.0 - pow(rates.beta1, number)));
-    result[1] = static_cast<float>(1.0 / sqrt(1.0 - pow(rates.beta2, number)));
-}
 
 template <class Parameter, class Moment, class Gradient>
 struct Shard {
@@ -30,34 +22,78 @@ struct Shard {
     float* master;                                       // null: the parameter's own update
     typename Moment::Storage *m, *v;
     const typename Gradient::Storage* gradient;
-    const float *factor, *skip, *corrections;
+    const float *factor, *skip, *step;
 };
 
 struct Step {
-    float size, correction, factor, first, second, beta2, decay, epsilon;
+    float size = 0, correction = 0;                      // rate / (1 - beta1^n), 1 / sqrt(1 - beta2^n)
 };
-
-/// N neighbours from `at` on.
-template <int N, class Parameter, class Moment, class Gradient>
-__device__ void update_pack(const Shard<Parameter, Moment, Gradient>& shard, std::int64_t at, const Step& step) {
-    float g[N], m[N], v[N], p[N];
-    load_pack<Gradient, N>(shard.gradient + at, g);
-    load_pack<Moment, N>(shard.m + at, m);
-    load_pack<Moment, N>(shard.v + at, v);
-    if (shard.master == nullptr) load_pack<Parameter, N>(shard.parameter + at, p);
-    else load_pack<Float32, N>(shard.master + at, p);
-#pragma unroll
-    for (int i = 0; i < N; ++i) {
-        g[i] *= step.factor;
-        m[i] += step.first * (g[i] - m[i]);
-        v[i] = step.beta2 * v[i] + step.second * g[i] * g[i];
-        p[i] = p[i] * step.decay - step.size * (m[i] / (sqrtf(v[i]) * step.correction + step.epsilon));
-    }
-    store_pack<Moment, N>(m, shard.m + at);
-    store_pack<Moment, N>(v, shard.v + at);
-    if (shard.master != nullptr) store_pack<Float32, N>(p, shard.master + at);
-    store_pack<Parameter, N>(p, shard.parameter + at);
+/// 1 - beta^n as -expm1(n log(beta)), which cancels nothing. In every thread: a kernel of its own before this one would take as long as 20 MB of a shard.
+__device__ inline Step step_of(const Rates& rates, float number) {
+    return {rates.rate / -expm1f(number * rates.log_beta1), 1.0f / sqrtf(-expm1f(number * rates.log_beta2))};
 }
+
+/// Neighbours from `at` on, of which those in [begin, end) count; `whole`: all do, and lie where packs may.
+struct Neighbours {
+    std::int64_t at, begin, end;
+    bool whole;
+    __device__ bool has(int i) const { return at + i >= begin && at + i < end; }
+};
+template <class Type>
+__device__ void load_some(const typename Type::Storage* source, const Neighbours& n, float (&values)[kUpdatePack]) {
+#pragma unroll
+    for (int i = 0; i < kUpdatePack; ++i) values[i] = n.has(i) ? Type::load(source[n.at + i]) : 0.0f;
+}
+template <class Type>
+__device__ void store_some(const float (&values)[kUpdatePack], const Neighbours& n, typename Type::Storage* destination) {
+#pragma unroll
+    for (int i = 0; i < kUpdatePack; ++i)
+        if (n.has(i)) destination[n.at + i] = Type::store(values[i]);
+}
+
+struct Elements {
+    float g[kUpdatePack], m[kUpdatePack], v[kUpdatePack], p[kUpdatePack];
+
+    template <class P, class M, class G>
+    __device__ void load(const Shard<P, M, G>& shard, const Neighbours& n) {
+        if (n.whole) {
+            load_pack<G, kUpdatePack>(shard.gradient + n.at, g);
+            load_pack<M, kUpdatePack>(shard.m + n.at, m);
+            load_pack<M, kUpdatePack>(shard.v + n.at, v);
+            if (shard.master == nullptr) load_pack<P, kUpdatePack>(shard.parameter + n.at, p);
+            else load_pack<Float32, kUpdatePack>(shard.master + n.at, p);
+        } else {
+            load_some<G>(shard.gradient, n, g);
+            load_some<M>(shard.m, n, m);
+            load_some<M>(shard.v, n, v);
+            if (shard.master == nullptr) load_some<P>(shard.parameter, n, p);
+            else load_some<Float32>(shard.master, n, p);
+        }
+    }
+    __device__ void update(const Rates& rates, const Step& step, float factor, float decay) {
+#pragma unroll
+        for (int i = 0; i < kUpdatePack; ++i) {
+            g[i] *= factor;
+            m[i] += (1.0f - rates.beta1) * (g[i] - m[i]);
+            v[i] = rates.beta2 * v[i] + (1.0f - rates.beta2) * g[i] * g[i];
+            p[i] = p[i] * decay - step.size * (m[i] / (sqrtf(v[i]) * step.correction + rates.epsilon));
+        }
+    }
+    template <class P, class M, class G>
+    __device__ void store(const Shard<P, M, G>& shard, const Neighbours& n) const {
+        if (n.whole) {
+            store_pack<M, kUpdatePack>(m, shard.m + n.at);
+            store_pack<M, kUpdatePack>(v, shard.v + n.at);
+            if (shard.master != nullptr) store_pack<Float32, kUpdatePack>(p, shard.master + n.at);
+            store_pack<P, kUpdatePack>(p, shard.parameter + n.at);
+        } else {
+            store_some<M>(m, n, shard.m);
+            store_some<M>(v, n, shard.v);
+            if (shard.master != nullptr) store_some<Float32>(p, n, shard.master);
+            store_some<P>(p, n, shard.parameter);
+        }
+    }
+};
 
 /// Packs of kUpdatePack elements of a segment, counted from one that begins at a multiple of kUpdatePack: those at its ends may lie in it in part.
 [[nodiscard]] __host__ __device__ inline std::int64_t packs_of_segment(const Segments& group, int s) {
@@ -69,10 +105,8 @@ __device__ void update_pack(const Shard<Parameter, Moment, Gradient>& shard, std
 /// A tile is kThreads packs of one segment; blocks take tiles in turn, whatever the sizes of the segments.
 template <class Parameter, class Moment, class Gradient>
 __global__ void __launch_bounds__(kThreads) update(Shard<Parameter, Moment, Gradient> shard, Segments group, Rates rates, bool packed, std::int64_t tiles) {
-    if (*shard.skip != 0.0f) return;
-    Step step{shard.corrections[0], shard.corrections[1], *shard.factor, static_cast<float>(1.0 - rates.beta1), static_cast<float>(1.0 - rates.beta2),
-              static_cast<float>(rates.beta2), 1.0f, rates.epsilon};
-    const float decay = static_cast<float>(1.0 - rates.rate * rates.weight_decay);
+    const float skip = *shard.skip, factor = *shard.factor, number = *shard.step;
+    Step step;
     int s = 0;
     std::int64_t before = 0;                             // tiles of the segments before s
     for (std::int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
@@ -82,11 +116,15 @@ __global__ void __launch_bounds__(kThreads) update(Shard<Parameter, Moment, Grad
         }
         const std::int64_t begin = group.offset[s], end = begin + group.count[s];
         const std::int64_t at = (begin / kUpdatePack + (tile - before) * kThreads + threadIdx.x) * kUpdatePack;
-        step.decay = group.decays[s] ? decay : 1.0f;
-        if (packed && at >= begin && at + kUpdatePack <= end) update_pack<kUpdatePack>(shard, at, step);
-        else
-            for (int i = 0; i < kUpdatePack; ++i)
-                if (at + i >= begin && at + i < end) update_pack<1>(shard, at + i, step);
+        const Neighbours n{at, begin, end, packed && at >= begin && at + kUpdatePack <= end};
+        Elements elements;
+        elements.load(shard, n);
+        if (tile == blockIdx.x) {                        // the step's numbers come beside the first elements: most blocks have one tile
+            if (skip != 0.0f) return;
+            step = step_of(rates, number);
+        }
+        elements.update(rates, step, factor, group.decays[s] ? rates.decay : 1.0f);
+        elements.store(shard, n);
     }
 }
 
@@ -103,12 +141,12 @@ void adamw(const KernelCall& call, const LaunchContext& context) {
     const auto& o = call.operands;                       // parameter, master, m, v, gradient, factor, skip, step
     check(o[0].contiguous() && o[2].contiguous() && o[3].contiguous() && o[4].contiguous(), "adamw: a shard is one flat range");
     const kernel::Attributes& a = call.attributes;
-    const Rates rates{a.beta1, a.beta2, a.learning_rate, a.weight_decay, a.epsilon};
-    auto* const numbers = reinterpret_cast<float*>(context.scratch);
-    launch(corrections, {1, 1}, context.stream, o[7].as<const float>(), rates, numbers);
+    const double rate = a.learning_rate;
+    const Rates rates{a.learning_rate, static_cast<float>(1.0 - rate * a.weight_decay), a.beta1, a.beta2, static_cast<float>(std::log(static_cast<double>(a.beta1))),
+                      static_cast<float>(std::log(static_cast<double>(a.beta2))), a.epsilon};
     const auto run = [&]<class P, class M, class G>(P, M, G) {
         const Shard<P, M, G> shard{o[0].as<typename P::Storage>(), o[1].as<float>(), o[2].as<typename M::Storage>(), o[3].as<typename M::Storage>(),
-                                   o[4].as<const typename G::Storage>(), o[5].as<const float>(), o[6].as<const float>(), numbers};
+                                   o[4].as<const typename G::Storage>(), o[5].as<const float>(), o[6].as<const float>(), o[7].as<const float>()};
         in_groups(call.range, [&](const Segments& group) {
             std::int64_t tiles = 0;
             for (int s = 0; s < group.size; ++s) tiles += tiles_of_segment(group, s);

@@ -1,0 +1,114 @@
+// Ranks on streams whose host thread is stuck in a collective, as it is in NCCL while peers do not come: the watch ends them, with the peer's name.
+#include "comm/local_communicator.hpp"
+#include "exec/execute_on_streams.hpp"
+#include "exec/run_error.hpp"
+#include "support/host_streams.hpp"
+#include "support/scenarios.hpp"
+#include "support/training.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+namespace zerosim::test {
+namespace {
+
+using testing::ContainsRegex;
+using testing::HasSubstr;
+
+/// Blocks its caller until the collective is done, or until somebody ends the process (here: lets go).
+class StuckCollectives final : public BlockingCollectives {
+public:
+    StuckCollectives(std::unique_ptr<comm::Communicator> local, std::atomic<bool>& ended) : BlockingCollectives(std::move(local)), ended_(ended) {}
+    void enqueue(const comm::CollectiveCall& call, void*) override {
+        const comm::Ticket ticket = local_->start(call);
+        while (!local_->test(ticket)) {
+            std::this_thread::sleep_for(std::chrono::microseconds(50));
+            if (ended_.load()) throw EnvironmentError("the process would be gone");
+        }
+    }
+
+private:
+    std::atomic<bool>& ended_;
+};
+
+std::unique_ptr<device::HostDevice> host_device(const schedule::Schedule& schedule, const schedule::Program& program, const schedule::ArenaPlan& arena) {
+    device::HostDeviceOptions options;
+    options.threads = 1;
+    options.policy = device::MemoryPolicy::planned;
+    for (const schedule::Pool& pool : program.pools) options.pools.emplace_back(schedule.names[pool.name]);
+    options.poison.assign(program.pools.size(), false);
+    options.arena_bytes = arena.pool_bytes;
+    return std::make_unique<device::HostDevice>(std::move(options));
+}
+
+/// What each rank's watch said to end the process, and what its host thread threw.
+struct Said {
+    std::vector<std::string> stuck, thrown;
+    std::vector<char> of_peer;
+};
+
+Said run_with_fault(exec::FaultKind kind, double timeout) {
+    const strategy::Scenario s = scenario(tiny_gpt2(), 3, 2);
+    const schedule::Schedule schedule = strategy::plan(s);
+    const schedule::Program& program = schedule.program_of(0);
+    std::map<std::pair<std::uint32_t, std::uint32_t>, comm::LocalWorld> worlds;
+    for (const auto& [stream, axis] : exec::communicators_needed(program)) worlds.try_emplace({stream.value, axis.value}, 2);
+    const comm::LocalWorld control(2);
+    std::vector<comm::Progress> progress(2);
+    Said said{std::vector<std::string>(2), std::vector<std::string>(2), std::vector<char>(2)};
+    std::atomic<bool> ended = false;
+    std::vector<std::jthread> threads;
+    for (int rank = 0; rank < 2; ++rank)
+        threads.emplace_back([&, rank] {
+            const auto at = static_cast<std::size_t>(rank);
+            exec::StreamCommunicators communicators(program.streams.size(), schedule.axes.size());
+            for (const auto& [stream, axis] : exec::communicators_needed(program))
+                communicators.set(stream, axis, std::make_unique<StuckCollectives>(worlds.at({stream.value, axis.value}).communicator(rank), ended));
+            exec::ExecuteOptions options = options_of(s);
+            options.timeout_seconds = timeout;
+            options.arena = schedule::plan_arena(program);
+            options.fault = exec::Fault{1, program.first_begin + 20, kind};
+            options.on_stuck = [&, at](const std::string& what) {
+                said.stuck[at] = what;
+                ended = true;
+            };
+            HostStreams device(host_device(schedule, program, *options.arena));
+            data::TokenSource tokens(s.training.data, s.model.real_vocabulary);
+            const auto channel = control.control(rank);
+            try {
+                static_cast<void>(exec::execute_on_streams(schedule, rank, {device, communicators, channel.get(), progress[at], tokens}, options));
+            } catch (const exec::RunError& error) {
+                said.thrown[at] = error.what();
+                said.of_peer[at] = error.of_peer();
+            }
+        });
+    threads.clear();
+    return said;
+}
+
+TEST(StreamWatch, NamesTheRankThatHangsThoughItsOwnHostThreadIsStuck) {
+    const Said said = run_with_fault(exec::FaultKind::hang, 0.3);
+    EXPECT_THAT(said.stuck[0], ContainsRegex("watchdog: step 1, op [0-9]+ .*has not ended"));
+    EXPECT_THAT(said.stuck[0], ContainsRegex("missing rank 1: is in step 1, op [0-9]+"));
+    EXPECT_THAT(said.thrown[1], HasSubstr("ended because rank 0 failed: watchdog")) << "the other learns it";
+    EXPECT_TRUE(said.of_peer[1]);
+}
+
+TEST(StreamWatch, APeersFailureEndsARankThatIsStuck) {
+    const Said said = run_with_fault(exec::FaultKind::fail, 60);
+    EXPECT_THAT(said.thrown[1], ContainsRegex("step 1, op [0-9]+ .*injected failure"));
+    EXPECT_THAT(said.stuck[0], HasSubstr("ended because rank 1 failed: step 1, op"));
+}
+
+TEST(StreamWatch, SlowRanksAreWaitedFor) {
+    const Said said = run_with_fault(exec::FaultKind::slow, 60);
+    EXPECT_EQ(said.stuck, std::vector<std::string>(2));
+    EXPECT_EQ(said.thrown, std::vector<std::string>(2));
+}
+
+}  // namespace
+}  // namespace zerosim::test
