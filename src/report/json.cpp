@@ -2,11 +2,12 @@
 
 #include "base/error.hpp"
 #include "base/units.hpp"
-#include "report/step_json.hpp"
 #include "report/device_json.hpp"
 #include "report/explain_json.hpp"
 #include "report/inference_json.hpp"
 #include "report/job_json.hpp"
+#include "report/report_fields.hpp"
+#include "report/step_json.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -34,108 +35,46 @@ Json typed(const std::string& text) {
     return text;
 }
 
-Json by_role(const schedule::RoleBytes& bytes) {
+/// An object of fields that one of report_fields.hpp names.
+template <class Fields>
+Json object_of(Fields fields) {
     Json object = Json::object();
-    for (std::size_t role = 0; role < bytes.size(); ++role) object[std::string(name(static_cast<schedule::Role>(role)))] = bytes[role];
+    fields(Writer{object});
     return object;
 }
 
 Json allocator_json(const analysis::AllocatorReport& allocator, std::int64_t reserved, std::int64_t allocated) {
-    Json json{{"peak_active_bytes", allocator.peak_active},
-              {"requested_after_step_bytes", allocator.requested_after_step},
-              {"inactive_split_after_step_bytes", allocator.inactive_split},
-              {"peak_inactive_split_bytes", allocator.peak_inactive_split},
-              {"fragmentation_bytes", reserved - allocated},
-              {"alloc_retries", allocator.retries}};
-    if (const auto& shortage = allocator.out_of_memory)
-        json["out_of_memory"] = {{"requested_bytes", shortage->requested},
-                                 {"allocated_bytes", shortage->allocated},
-                                 {"reserved_bytes", shortage->reserved},
-                                 {"capacity_bytes", shortage->capacity},
-                                 {"largest_free_block_bytes", shortage->largest_free}};
+    Json json = object_of([&](Writer writer) { allocator_fields(writer, allocator); });
+    json["fragmentation_bytes"] = reserved - allocated;
+    if (const auto& shortage = allocator.out_of_memory) json["out_of_memory"] = object_of([&](Writer writer) { shortage_fields(writer, *shortage); });
     return json;
 }
 
 Json memory_json(const analysis::MemoryReport& memory) {
-    Json json{{"peak_allocated_bytes", memory.peak_allocated},
-            {"peak_reserved_bytes", memory.peak_reserved},
-            {"init_peak_bytes", memory.init_peak},
-            {"first_step_peak_bytes", memory.first_step_peak},
-            {"after_init_bytes", memory.after_init},
-            {"after_step_bytes", memory.after_step},
-            {"phase_peaks_bytes",
-             {{"forward", memory.forward_peak}, {"backward", memory.backward_peak}, {"optimizer", memory.optimizer_peak}}},
-            {"at_peak_by_role_bytes", by_role(memory.at_peak_by_role)},
-            {"after_step_by_role_bytes", by_role(memory.after_step_by_role)},
-            {"device_total_bytes", memory.device_total},
-            {"context_bytes", memory.context},
-            {"communicator_bytes", memory.communicator},
-            {"fits", memory.fits},
-            {"host", {{"peak_bytes", memory.host_peak}, {"pinned_bytes", memory.host_pinned}}}};
+    Json json = object_of([&](Writer writer) { memory_fields(writer, memory); });
     if (memory.driver) json["driver"] = driver_json(*memory.driver);
     if (memory.allocator) json["allocator"] = allocator_json(*memory.allocator, memory.peak_reserved, memory.peak_allocated);
     return json;
 }
 
 Json time_json(const analysis::TimeReport& time) {
-    return {{"step_seconds", time.step},
-            {"forward_seconds", time.forward},
-            {"backward_seconds", time.backward},
-            {"optimizer_seconds", time.optimizer},
-            {"compute_seconds", time.compute},
-            {"communication_seconds", time.communication},
-            {"exposed_communication_seconds", time.exposed_communication}};
+    return object_of([&](Writer writer) { time_fields(writer, time); });
 }
 
 Json communication_json(const analysis::RunReport& report) {
     Json rows = Json::array();
-    for (const analysis::CollectiveReport& row : report.collectives)
-        rows.push_back({{"kind", row.kind},
-                        {"axis", row.axis},
-                        {"phase", row.phase},
-                        {"ranks", row.ranks},
-                        {"count", row.count},
-                        {"message_bytes", row.message_bytes},
-                        {"sent_bytes", row.sent_bytes},
-                        {"seconds", row.seconds},
-                        {"algbw_bytes_per_second", row.algbw},
-                        {"busbw_bytes_per_second", row.busbw},
-                        {"exposed_seconds", row.exposed},
-                        {"hidden_seconds", std::max(0.0, row.seconds - row.exposed)},
-                        {"waiting_seconds", row.waiting}});
+    for (const analysis::CollectiveReport& row : report.collectives) {
+        rows.push_back(object_of([&](Writer writer) { collective_fields(writer, row); }));
+        rows.back()["hidden_seconds"] = std::max(0.0, row.seconds - row.exposed);
+    }
     return {{"message_bytes_per_rank", report.message_bytes}, {"sent_bytes_per_rank", report.sent_bytes}, {"collectives", std::move(rows)}};
 }
 
-Json training_json(const analysis::TrainingReport& training) {
-    return {{"losses", training.losses},
-            {"gradient_norms", training.gradient_norms},
-            {"final_parameter_norms", training.final_parameter_norms},
-            {"final_parameter_hashes", training.final_parameter_hashes}};
-}
-
-Json formula_json(const analysis::ZeroFormula& formula) {
-    return {{"stage", formula.stage},
-            {"parameters", formula.parameters},
-            {"ranks", formula.ranks},
-            {"micro_batches", formula.micro_batches},
-            {"state_bytes", formula.state_bytes},
-            {"state_formula", formula.state_text},
-            {"sent_elements", formula.sent_elements},
-            {"sent_bytes", formula.sent_bytes},
-            {"sent_formula", formula.sent_text}};
-}
-
 Json prediction_json(const analysis::PredictionReport& prediction) {
-    Json parts = Json::array();
-    for (const analysis::GapPart& part : prediction.gap)
-        parts.push_back({{"cause", part.cause}, {"predicted_seconds", part.predicted}, {"measured_seconds", part.measured}});
-    return {{"peak_allocated_bytes", prediction.peak_allocated},
-            {"after_step_bytes", prediction.after_step},
-            {"largest_difference_bytes", prediction.largest_difference},
-            {"compared_ops", prediction.compared_ops},
-            {"step_seconds", prediction.step},
-            {"measured_step_seconds", prediction.measured_step},
-            {"gap", std::move(parts)}};
+    Json json = object_of([&](Writer writer) { prediction_fields(writer, prediction); });
+    json["gap"] = Json::array();
+    for (const analysis::GapPart& part : prediction.gap) json["gap"].push_back(object_of([&](Writer writer) { gap_fields(writer, part); }));
+    return json;
 }
 
 }  // namespace
@@ -152,12 +91,12 @@ std::string render_json(const analysis::RunReport& report) {
     root["throughput"] = {{"tokens_per_second_per_device", report.tokens_per_second_per_device},
                           {"model_flops_utilization", report.model_flops_utilization}};
     add_step_json(root, report);
-    if (report.training) root["training"] = training_json(*report.training);
+    if (report.training) root["training"] = object_of([&](Writer writer) { training_fields(writer, *report.training); });
     root["ranks"] = Json::array();
     for (const analysis::RankReport& rank : report.ranks)
         root["ranks"].push_back(
             {{"rank", rank.rank}, {"count", rank.count}, {"memory", memory_json(rank.memory)}, {"time", time_json(rank.time)}});
-    if (report.formula) root["formula"] = formula_json(*report.formula);
+    if (report.formula) root["formula"] = object_of([&](Writer writer) { formula_fields(writer, *report.formula); });
     if (report.prediction) root["prediction"] = prediction_json(*report.prediction);
     add_transport_json(root, report);
     add_job_json(root, report);

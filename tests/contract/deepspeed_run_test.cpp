@@ -2,6 +2,7 @@
 #include "strategy/plan.hpp"
 #include "support/predicted_bytes.hpp"
 #include "support/reference.hpp"
+#include "support/same_training.hpp"
 #include "support/scenarios.hpp"
 
 #include <gtest/gtest.h>
@@ -58,16 +59,10 @@ TEST_P(DeepSpeedRun, TrainsLikeOurOwnSystemAndHandsOutWhatIsPredicted) {
         const auto expected = test::train(own);
         const auto trained = test::train(s);
         test::expect_predicted_bytes(strategy::plan(s), trained.ranks, what);
-        for (std::size_t i = 0; i < expected.losses.size(); ++i) {
-            EXPECT_NEAR(trained.losses[i], expected.losses[i], 1e-4 * expected.losses[i]) << what;
-            EXPECT_NEAR(trained.norms[i], expected.norms[i], 1e-3 * expected.norms[i]) << what;
-        }
-        for (const auto& [name, norm] : expected.final_norms)
-            EXPECT_NEAR(trained.final_norms.at(name), norm, 1e-3 * norm + 1e-5) << what << " " << name;
+        test::expect_same_training(trained, expected, {.loss = 1e-4, .gradient_norm = 1e-3, .parameter_norm = 1e-3, .parameter_floor = 1e-5}, what);
         s.training.precision = strategy::Precision::bf16_mixed;
         const auto mixed = test::train(s);
-        for (std::size_t i = 0; i < expected.losses.size(); ++i)
-            EXPECT_NEAR(mixed.losses[i], expected.losses[i], 0.02 * expected.losses[i]) << what << " bf16";
+        test::expect_same_training(mixed, expected, {.loss = 0.02}, what + " bf16");
         test::expect_predicted_bytes(strategy::plan(s), mixed.ranks, what + " bf16");
     }
 }
@@ -84,12 +79,19 @@ TEST_P(DeepSpeedTrajectory, FollowsTheReference) {
     EXPECT_LE(test::worst_error(test::train(s), reference.json, true), 0.02);
 }
 
+#ifdef __SANITIZE_THREAD__
+// Reference kernels under ThreadSanitizer: half a minute a trajectory.
+INSTANTIATE_TEST_SUITE_P(Some, DeepSpeedTrajectory, testing::Combine(testing::Values("gpt-micro"), testing::Values(2), testing::Values(3)));
+INSTANTIATE_TEST_SUITE_P(Some, DeepSpeedRun,
+                         testing::Combine(testing::Values(false), testing::Values(model::Implementation::torch), testing::Values(3), testing::Values(0, 1, 2, 3)));
+#else
 INSTANTIATE_TEST_SUITE_P(All, DeepSpeedTrajectory,
                          testing::Combine(testing::Values("gpt-micro", "llama-micro"), testing::Values(1, 2, 4), testing::Values(0, 1, 2, 3)));
 
 INSTANTIATE_TEST_SUITE_P(All, DeepSpeedRun,
                          testing::Combine(testing::Bool(), testing::Values(model::Implementation::torch, model::Implementation::huggingface),
                                           testing::Values(1, 2, 3), testing::Values(0, 1, 2, 3)));
+#endif
 
 } // namespace
 } // namespace zerosim

@@ -2,6 +2,7 @@
 #include "strategy/plan.hpp"
 #include "support/predicted_bytes.hpp"
 #include "support/reference.hpp"
+#include "support/same_training.hpp"
 #include "support/scenarios.hpp"
 
 #include <gtest/gtest.h>
@@ -100,11 +101,7 @@ TEST_P(EagerVariants, TrainLikeOurOwnSystemAndHandOutWhatIsPredicted) {
             auto trained = test::train(s);
             expect_predicted_bytes(strategy::plan(s), trained.ranks, what);
             if (!expected) expected = std::move(trained);
-            else
-                for (std::size_t i = 0; i < expected->losses.size(); ++i) {
-                    EXPECT_NEAR(trained.losses[i], expected->losses[i], 1e-4 * expected->losses[i]) << what;
-                    EXPECT_NEAR(trained.norms[i], expected->norms[i], 1e-3 * expected->norms[i]) << what;
-                }
+            else test::expect_same_training(trained, *expected, {.loss = 1e-4, .gradient_norm = 1e-3}, what);
         }
     }
 }
@@ -134,7 +131,7 @@ TEST_P(EverySystem, TrainsTheSameAndHandsOutWhatIsPredicted) {
         const auto schedule = strategy::plan(s);
         const auto trained = test::train(s);
         expect_predicted_bytes(schedule, trained.ranks, what);
-        for (std::size_t i = 0; i < expected.losses.size(); ++i) EXPECT_NEAR(trained.losses[i], expected.losses[i], 1e-4 * expected.losses[i]) << what;
+        test::expect_same_training(trained, expected, {.loss = 1e-4}, what);
         // Nothing that a steady step allocates outlives it.
         for (const auto& program : schedule.programs) EXPECT_EQ(schedule::live_bytes(program, program.steady_begin, program.ops.size(), 0).back(), 0) << what;
     }
@@ -160,11 +157,8 @@ TEST(EagerHsdp, TrainsLikeFullSharding) {
     s.strategy.shard_group = 2;
     const auto hybrid = test::train(s);
     expect_predicted_bytes(strategy::plan(s), hybrid.ranks, "hsdp");
-    for (std::size_t i = 0; i < full.losses.size(); ++i) {
-        EXPECT_NEAR(hybrid.losses[i], full.losses[i], 1e-4 * full.losses[i]);
-        EXPECT_NEAR(hybrid.norms[i], full.norms[i], 1e-3 * full.norms[i]);
-    }
-    for (const auto& [name, norm] : full.final_norms) EXPECT_NEAR(hybrid.final_norms.at(name), norm, 1e-2 * norm) << name;   // AdamW's first steps are signs of gradients
+    // Parameters: AdamW's first steps are signs of gradients.
+    test::expect_same_training(hybrid, full, {.loss = 1e-4, .gradient_norm = 1e-3, .parameter_norm = 1e-2}, "hsdp");
 }
 
 // Adapters train, and what is frozen stays as it was.
@@ -202,7 +196,7 @@ TEST(EagerOffload, HandsOutWhatIsPredicted) {
     const auto offloaded = test::train(s);
     s.strategy.parameters_at = s.strategy.optimizer_at = strategy::Placement::device;
     const auto kept = test::train(s);
-    for (std::size_t i = 0; i < kept.losses.size(); ++i) EXPECT_NEAR(offloaded.losses[i], kept.losses[i], 1e-5 * kept.losses[i]);
+    test::expect_same_training(offloaded, kept, {.loss = 1e-5}, "offload");
 }
 
 }  // namespace

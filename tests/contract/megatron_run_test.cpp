@@ -2,6 +2,7 @@
 #include "schedule/validate.hpp"
 #include "strategy/plan.hpp"
 #include "support/predicted_bytes.hpp"
+#include "support/same_training.hpp"
 #include "support/scenarios.hpp"
 
 #include <gtest/gtest.h>
@@ -54,11 +55,7 @@ TEST_P(MegatronRun, TrainsLikeOurOwnSystemAndHandsOutWhatIsPredicted) {
         const auto expected = test::train(own);
         const auto trained = test::train(s);
         test::expect_predicted_bytes(strategy::plan(s), trained.ranks, what);
-        for (std::size_t i = 0; i < expected.losses.size(); ++i) {
-            EXPECT_NEAR(trained.losses[i], expected.losses[i], 1e-4 * expected.losses[i]) << what;
-            EXPECT_NEAR(trained.norms[i], expected.norms[i], 1e-3 * expected.norms[i]) << what;
-        }
-        for (const auto& [name, norm] : expected.final_norms) EXPECT_NEAR(trained.final_norms.at(name), norm, 1e-2 * norm + 1e-6) << what << " " << name;
+        test::expect_same_training(trained, expected, {.loss = 1e-4, .gradient_norm = 1e-3, .parameter_norm = 1e-2, .parameter_floor = 1e-6}, what);
     }
 }
 
@@ -76,10 +73,7 @@ TEST(MegatronInstances, TrainLikeOne) {
     s.strategy.shard_group = 2;
     const auto two = test::train(s);
     test::expect_predicted_bytes(strategy::plan(s), two.ranks, "two instances");
-    for (std::size_t i = 0; i < one.losses.size(); ++i) {
-        EXPECT_NEAR(two.losses[i], one.losses[i], 1e-4 * one.losses[i]);
-        EXPECT_NEAR(two.norms[i], one.norms[i], 1e-3 * one.norms[i]);
-    }
+    test::expect_same_training(two, one, {.loss = 1e-4, .gradient_norm = 1e-3}, "two instances");
 }
 
 // fp32 main parameters and gradients beside 2-byte parameters; with gradients reduced in 2 bytes, fp32 copies of this rank's.
@@ -96,7 +90,7 @@ TEST(MegatronMixedPrecision, FollowsFp32) {
             const auto mixed = test::train(s);
             const std::string what = fmt::format("stage {}, gradients of 2 bytes {}", stage, narrow);
             test::expect_predicted_bytes(strategy::plan(s), mixed.ranks, what);
-            for (std::size_t i = 0; i < full.losses.size(); ++i) EXPECT_NEAR(mixed.losses[i], full.losses[i], 0.02 * full.losses[i]) << what;
+            test::expect_same_training(mixed, full, {.loss = 0.02}, what);
         }
 }
 

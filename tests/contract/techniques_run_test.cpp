@@ -2,6 +2,7 @@
 #include "schedule/memory.hpp"
 #include "strategy/plan.hpp"
 #include "support/reference.hpp"
+#include "support/same_training.hpp"
 #include "support/scenarios.hpp"
 
 #include <gtest/gtest.h>
@@ -36,10 +37,27 @@ TEST(TechniquesRun, TrainTheSameAndHandOutWhatIsPredicted) {
             s.training.loss_chunks = 1;
             s.training.offload_activations = false;
             const auto without = test::train(s);
-            ASSERT_EQ(with.losses.size(), without.losses.size());
-            for (std::size_t i = 0; i < with.losses.size(); ++i) {
-                EXPECT_NEAR(with.losses[i], without.losses[i], 1e-5 * without.losses[i]) << technique.name;
-                EXPECT_NEAR(with.norms[i], without.norms[i], 1e-4 * without.norms[i]) << technique.name;
+            test::expect_same_training(with, without, {.loss = 1e-5, .gradient_norm = 1e-4}, technique.name);
+        }
+    }
+}
+
+/// Units of their own are gathered and reduced at every call of their module: each chunk of the loss calls the head.
+TEST(TechniquesRun, EmbeddingAndHeadAsUnitsOfTheirOwnTrainTheSame) {
+    for (const int stage : {2, 3}) {
+        for (const std::int64_t chunks : {1, 3}) {
+            for (const std::int64_t accumulation : {1, 2}) {
+                auto s = test::scenario(test::tiny_llama(), stage, 3);
+                s.strategy.system = strategy::System::fsdp2;
+                s.training.loss_chunks = chunks;
+                s.training.gradient_accumulation = accumulation;
+                const auto without = test::train(s);
+                s.strategy.wrap_embeddings = true;
+                const auto with = test::train(s);
+                const auto profile = schedule::memory_profile(strategy::plan(s), 0);
+                const std::string label = "stage " + std::to_string(stage) + ", chunks " + std::to_string(chunks) + ", micro-batches " + std::to_string(accumulation);
+                EXPECT_EQ(with.ranks[0].peak_bytes, std::max({profile.peak, profile.init_peak, profile.first_step_peak})) << label;
+                test::expect_same_training(with, without, {.loss = 1e-5, .gradient_norm = 1e-4}, label);
             }
         }
     }

@@ -83,6 +83,16 @@ TEST(Json, RoundTripsToTheSameText) {
     EXPECT_EQ(render_table(parse_json(text, "test")), render_table(full_report()));
 }
 
+TEST(Json, WhatOnlySomeReportsHaveComesBackToo) {
+    auto report = full_report();
+    report.notes = {"a simplification"};
+    report.unused = {"a key"};
+    report.memory.allocator = analysis::AllocatorReport{1, 2, 3, 4, 5, analysis::Shortage{6, 7, 8, 9, 10}};
+    const std::string text = render_json(report);
+    EXPECT_EQ(render_json(parse_json(text, "test")), text);
+    EXPECT_EQ(render_table(parse_json(text, "test")), render_table(report));
+}
+
 TEST(Json, OnlyARunHasTraining) {
     auto report = full_report();
     report.training.reset();
