@@ -1,9 +1,11 @@
 // Faults on demand (--inject rank:op:throw|hang|slow|exit): what a drill or a test makes one rank do.
-// Read by the interpreter before each op.
+// Acted by the interpreters before each op.
 // Does not parse the option: config/ does.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 
 namespace zerosim::exec {
 
@@ -15,7 +17,8 @@ struct Fault {
     FaultKind kind = FaultKind::fail;
 };
 
-/// How long `slow` delays each time its op is reached.
-inline constexpr int kSlowMilliseconds = 50;
+/// Acts the fault at its op. `leave` ends the process without a word; `check` throws when something else has ended the run, which is how a
+/// rank that hangs comes to its end. Throws EnvironmentError.
+void act(const Fault& fault, const std::function<void()>& leave, const std::function<void()>& check);
 
 }  // namespace zerosim::exec

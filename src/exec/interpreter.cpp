@@ -231,20 +231,7 @@ void Interpreter::post(CommunicationTask task, const Op& op) {
 }
 
 void Interpreter::inject(std::size_t index) {
-    const Fault& fault = *options_.fault;
-    if (fault.rank != rank_ || fault.op != index) return;
-    switch (fault.kind) {
-        case FaultKind::fail: throw EnvironmentError("injected failure (--inject)");
-        case FaultKind::exit:
-            if (options_.leave) options_.leave();
-            throw EnvironmentError("injected exit (--inject)");
-        case FaultKind::slow: std::this_thread::sleep_for(std::chrono::milliseconds(kSlowMilliseconds)); return;
-        case FaultKind::hang:
-            for (;;) {   // until the watchdog ends the rank
-                std::this_thread::sleep_for(std::chrono::milliseconds(20));
-                communication_.check();
-            }
-    }
+    if (const Fault& fault = *options_.fault; fault.rank == rank_ && fault.op == index) act(fault, options_.leave, [this] { communication_.check(); });
 }
 
 StepResult Interpreter::step_result(int step) const {

@@ -241,20 +241,7 @@ void StreamInterpreter::wait_for(Event event, std::size_t op) {
 }
 
 void StreamInterpreter::inject(std::size_t index) {
-    const Fault& fault = *options_.fault;
-    if (fault.rank != rank_ || fault.op != index) return;
-    switch (fault.kind) {
-        case FaultKind::fail: throw EnvironmentError("injected failure (--inject)");
-        case FaultKind::exit:
-            if (options_.leave) options_.leave();
-            throw EnvironmentError("injected exit (--inject)");
-        case FaultKind::slow: std::this_thread::sleep_for(std::chrono::milliseconds(kSlowMilliseconds)); return;
-        case FaultKind::hang:
-            for (;;) {   // until the watch ends the rank
-                std::this_thread::sleep_for(std::chrono::milliseconds(20));
-                watch_.check();
-            }
-    }
+    if (const Fault& fault = *options_.fault; fault.rank == rank_ && fault.op == index) act(fault, options_.leave, [this] { watch_.check(); });
 }
 
 /// The device's clock in the host's nanoseconds, counted from the segment's begin: CUDA gives differences as floats of milliseconds, and a float of

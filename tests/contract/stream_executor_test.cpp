@@ -21,17 +21,6 @@ struct OnStreams {
 
 constexpr std::size_t kNone = ~std::size_t{0};
 
-/// Nothing is poisoned: memory goes back to a pool while streams still use it.
-std::unique_ptr<device::HostDevice> host_device(const schedule::Schedule& schedule, const schedule::Program& program, const schedule::ArenaPlan& arena) {
-    device::HostDeviceOptions options;
-    options.threads = 1;
-    options.policy = device::MemoryPolicy::planned;
-    for (const schedule::Pool& pool : program.pools) options.pools.emplace_back(schedule.names[pool.name]);
-    options.poison.assign(program.pools.size(), false);
-    options.arena_bytes = arena.pool_bytes;
-    return std::make_unique<device::HostDevice>(std::move(options));
-}
-
 /// In order with the host, or on streams that are threads, of which `slow` is late with every op.
 OnStreams train_on_streams(const strategy::Scenario& s, bool late, std::size_t slow = kNone) {
     const schedule::Schedule schedule = strategy::plan(s);

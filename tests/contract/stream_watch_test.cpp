@@ -35,16 +35,6 @@ private:
     std::atomic<bool>& ended_;
 };
 
-std::unique_ptr<device::HostDevice> host_device(const schedule::Schedule& schedule, const schedule::Program& program, const schedule::ArenaPlan& arena) {
-    device::HostDeviceOptions options;
-    options.threads = 1;
-    options.policy = device::MemoryPolicy::planned;
-    for (const schedule::Pool& pool : program.pools) options.pools.emplace_back(schedule.names[pool.name]);
-    options.poison.assign(program.pools.size(), false);
-    options.arena_bytes = arena.pool_bytes;
-    return std::make_unique<device::HostDevice>(std::move(options));
-}
-
 /// What each rank's watch said to end the process, and what its host thread threw.
 struct Said {
     std::vector<std::string> stuck, thrown;

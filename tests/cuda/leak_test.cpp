@@ -37,7 +37,7 @@ TEST_P(CudaLeak, AThousandStepsLeaveTheDriversFigureWhereItWas) {
     EXPECT_LT(result.steps.back().loss, result.steps.front().loss);
 }
 
-INSTANTIATE_TEST_SUITE_P(Pools, CudaLeak, testing::Bool(), [](const auto& info) { return info.param ? "planned" : "stream_ordered"; });
+INSTANTIATE_TEST_SUITE_P(Pools, CudaLeak, testing::Bool(), [](const auto& tested) { return tested.param ? "planned" : "stream_ordered"; });
 
 }  // namespace
 }  // namespace zerosim::test

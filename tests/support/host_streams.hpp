@@ -6,11 +6,24 @@
 #include "comm/stream_communicator.hpp"
 #include "device/host_device.hpp"
 #include "device/stream_device.hpp"
+#include "schedule/memory.hpp"
 
 #include <chrono>
+#include <memory>
 #include <vector>
 
 namespace zerosim::test {
+
+/// With a planned arena. Nothing is poisoned: memory goes back to a pool while streams still use it.
+inline std::unique_ptr<device::HostDevice> host_device(const schedule::Schedule& schedule, const schedule::Program& program, const schedule::ArenaPlan& arena) {
+    device::HostDeviceOptions options;
+    options.threads = 1;
+    options.policy = device::MemoryPolicy::planned;
+    for (const schedule::Pool& pool : program.pools) options.pools.emplace_back(schedule.names[pool.name]);
+    options.poison.assign(program.pools.size(), false);
+    options.arena_bytes = arena.pool_bytes;
+    return std::make_unique<device::HostDevice>(std::move(options));
+}
 
 class HostStreams final : public device::StreamDevice {
 public:
