@@ -27,13 +27,22 @@ double matrix_peak(const schedule::Program& program, const schedule::Op& op, con
     }
 }
 
+/// A GPU's other units have a peak of their own; on a CPU's core the same units do products and everything else.
+double vector_peak(const cluster::DeviceSpec& device) { return device.is_cpu ? std::max(device.fp32_flops, device.vector_flops) : device.vector_flops; }
+
+/// Of operands that a CPU core's own cache holds, that cache's.
+double memory_peak(const cluster::DeviceSpec& device, double bytes) {
+    const cluster::HostKernels& host = device.host_kernels;
+    return bytes <= static_cast<double>(host.cache_bytes) ? std::max(host.cached_bytes_per_second, device.memory_bytes_per_second) : device.memory_bytes_per_second;
+}
+
 void add_op(ClassSum& sum, const schedule::Program& program, const schedule::Op& op, const cluster::DeviceSpec& device, double cores) {
     const kernel::Work work = schedule::op_work(program, op);
     const double matrix = per(work.matrix_flops, matrix_peak(program, op, device) * cores);
-    const double vector = per(work.flops - work.matrix_flops, device.vector_flops * cores);
+    const double vector = per(work.flops - work.matrix_flops, vector_peak(device) * cores);
     // A CPU's core does matrix and vector arithmetic one after the other; a GPU's tensor cores run beside the others (as in cost/).
     const double arithmetic = device.is_cpu ? matrix + vector : std::max(matrix, vector);
-    const double memory = per(work.bytes, device.memory_bytes_per_second * cores);
+    const double memory = per(work.bytes, memory_peak(device, work.bytes) * cores);
     sum.row.count += 1;
     sum.row.flops += work.flops;
     sum.row.bytes += work.bytes;

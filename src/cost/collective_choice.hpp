@@ -14,6 +14,6 @@ struct CollectiveChoice {
 
 /// Arguments as collective_seconds'. Throws ConfigError where the group needs links that the cluster lacks.
 [[nodiscard]] CollectiveChoice collective_choice(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks,
-                                                 std::int64_t stride, const cluster::Cluster& cluster);
+                                                 std::int64_t stride, const cluster::Cluster& cluster, std::int64_t world = 0);
 
 } // namespace zerosim::cost

@@ -115,7 +115,7 @@ void require_links(const Placement& place, const cluster::Cluster& cluster) {
 double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride, const cluster::Cluster& cluster,
                   std::int64_t world, DType type, Coldness coldness) {
     if (ranks <= 1 || cluster.free_communication) return 0.0;
-    const Placement placement = place(ranks, stride, cluster);
+    const Placement placement = place(ranks, stride, cluster, world);
     require_links(placement, cluster);
     const auto bytes = static_cast<double>(message_bytes);
     if (!cluster.device.is_cpu) return gpu(kind, bytes, placement, cluster).seconds;
@@ -125,9 +125,9 @@ double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::
 }
 
 CollectiveChoice collective_choice(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
-                                   const cluster::Cluster& cluster) {
+                                   const cluster::Cluster& cluster, std::int64_t world) {
     if (ranks <= 1) return cluster.device.is_cpu ? CollectiveChoice{Algorithm::exchange, Protocol::simple} : CollectiveChoice{};
-    const Placement placement = place(ranks, stride, cluster);
+    const Placement placement = place(ranks, stride, cluster, world);
     require_links(placement, cluster);
     if (cluster.device.is_cpu)
         return {host_collective(kind, static_cast<double>(message_bytes), placement, cluster).algorithm, Protocol::simple};

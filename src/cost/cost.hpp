@@ -25,7 +25,7 @@ inline constexpr Coldness kCold{1, 1};
                                     const cluster::Software& software = {});
 
 /// A collective of `message_bytes` (larger buffer) among `ranks` ranks, `stride` apart in rank order. `world` = ranks that run at
-/// once, which share the cores of a CPU node; 0 = ranks * stride.
+/// once, which share the cores of a CPU node, and its cards where transport = network; 0 = ranks * stride.
 [[nodiscard]] double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride,
                                         const cluster::Cluster& cluster, std::int64_t world = 0, DType type = DType::fp32,
                                         Coldness coldness = {});

@@ -58,12 +58,12 @@ std::int64_t nccl_memory_bytes(const schedule::Schedule& schedule, const schedul
         const schedule::Axis& axis = schedule.axis(c.axis);
         const std::int64_t bytes = schedule::message_bytes(program, c);
         if (axis.size <= 1 || bytes == 0 || !seen.insert({c.axis, c.kind, bytes}).second) continue;
-        groups[c.axis].insert(collective_choice(c.kind, bytes, axis.size, axis.stride, cluster).algorithm);
+        groups[c.axis].insert(collective_choice(c.kind, bytes, axis.size, axis.stride, cluster, schedule.ranks).algorithm);
     }
     std::int64_t total = 0;
     for (const auto& [axis_id, algorithms] : groups) {
         const schedule::Axis& axis = schedule.axis(axis_id);
-        const Placement at = place(axis.size, axis.stride, cluster);
+        const Placement at = place(axis.size, axis.stride, cluster, schedule.ranks);
         total += group_bytes(algorithms, at, nccl_topology(at, cluster));
     }
     return total;

@@ -20,9 +20,9 @@ struct Placement {
 };
 
 /// `ranks` ranks, `stride` apart in rank order. A group that fits on one node is taken to lie on one: groups of consecutive blocks
-/// of ranks * stride straddle nodes only when that does not divide the node's devices.
-[[nodiscard]] inline Placement place(std::int64_t ranks, std::int64_t stride, const cluster::Cluster& cluster) {
-    if (cluster.fabric.devices_apart) return {ranks, 1, ranks, 1, std::min(ranks * stride, cluster.devices_per_node)};
+/// of ranks * stride straddle nodes only when that does not divide the node's devices. `world`: ranks of the job; 0 = ranks * stride.
+[[nodiscard]] inline Placement place(std::int64_t ranks, std::int64_t stride, const cluster::Cluster& cluster, std::int64_t world = 0) {
+    if (cluster.fabric.devices_apart) return {ranks, 1, ranks, 1, std::min(std::max(ranks * stride, world), cluster.devices_per_node)};
     if (ranks * stride <= cluster.devices_per_node) return {ranks, ranks, 1, 1};
     const std::int64_t per_node = std::clamp<std::int64_t>(cluster.devices_per_node / stride, 1, ranks);
     return {ranks, per_node, (ranks + per_node - 1) / per_node, std::max<std::int64_t>(1, stride / cluster.devices_per_node)};

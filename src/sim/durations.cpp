@@ -100,7 +100,7 @@ LinkDemand link_demand(const schedule::Schedule& schedule, const Program& progra
                        const cluster::Cluster& cluster) {
     if (durations.device[op] <= 0) return {};
     const schedule::Axis& axis = schedule.axis(program.collective_of(program.ops[op]).axis);
-    const cost::Placement place = cost::place(axis.size, axis.stride, cluster);
+    const cost::Placement place = cost::place(axis.size, axis.stride, cluster, schedule.ranks);
     double sent = 0;
     for (std::size_t i = op; i < op + durations.launched[op]; ++i) {
         const schedule::Collective& collective = program.collective_of(program.ops[i]);

@@ -26,7 +26,7 @@ std::int64_t other_algorithms(const schedule::Schedule& schedule, const cluster:
             const schedule::Axis& axis = schedule.axis(c.axis);
             const std::int64_t bytes = schedule::message_bytes(program, c);
             if (axis.size <= 1 || !seen.insert({c.axis, c.kind, bytes}).second) continue;
-            const auto chosen = [&](const cluster::Cluster& on) { return cost::collective_choice(c.kind, bytes, axis.size, axis.stride, on); };
+            const auto chosen = [&](const cluster::Cluster& on) { return cost::collective_choice(c.kind, bytes, axis.size, axis.stride, on, schedule.ranks); };
             const cost::CollectiveChoice now = chosen(cluster), then = chosen(better);
             others += now.algorithm != then.algorithm || now.protocol != then.protocol;
         }
@@ -42,7 +42,7 @@ std::vector<analysis::SensitivityRow> sensitivity(const Simulated& asked, const 
     std::vector<analysis::SensitivityRow> rows;
     for (const cluster::Resource resource : cluster::all_resources()) {
         const cluster::Cluster better = cluster::improved(cluster, resource, 1 + kImprovement);
-        const trace::Trace trace = sim::simulate(asked.schedule, better, kSimulatedSteps);
+        const trace::Trace trace = sim::simulate_until_steady(asked.schedule, better, kSimulatedSteps, kMostSimulatedSteps);
         const double step = analysis::analyze(asked.schedule, trace, better, facts).time.step;
         rows.push_back({cluster::name(resource, cluster), kImprovement, step, asked.report.time.step > 0 ? step / asked.report.time.step - 1 : 0,
                         other_algorithms(asked.schedule, cluster, better)});

@@ -1,6 +1,7 @@
 // Scaled dot product attention: flash or cuDNN for 2-byte floats, memory-efficient for fp32; rotary embeddings.
 // Sources: aten/src/ATen/native/transformers/cuda/{sdp_utils.cpp,attention_backward.cu,flash_attn/flash_api.cpp} (mha_fwd, mha_bwd),
 // native/cudnn/MHA.cpp, cudnn-frontend's node/scaled_dot_product_flash_attention.h.
+#include "strategy/torch/efficient_attention.hpp"
 #include "strategy/torch/operations.hpp"
 
 #include <algorithm>
@@ -33,8 +34,9 @@ bool takes_flash(const Tape& tape, const AttentionShape& s, DType dtype) {
 
 /// cuDNN where it comes first and takes the head and more than one key [check_cudnn_tensor_shapes]; it saves what flash saves.
 bool takes_cudnn(const Tape& tape, const AttentionShape& s) {
-    constexpr std::int64_t kLargestHead = 128, kAlignment = 8;
-    return tape.options.device.cudnn_attention && s.keys == 0 && s.sequence > 1 && s.head_dim <= kLargestHead && s.head_dim % kAlignment == 0;
+    constexpr std::int64_t kAlignment = 8;
+    const DeviceKernels& device = tape.options.device;
+    return device.cudnn_attention && s.keys == 0 && s.sequence > 1 && s.head_dim <= device.cudnn_largest_head && s.head_dim % kAlignment == 0;
 }
 
 /// A boolean mask becomes a bias of the queries' dtype in every call, its rows aligned to 16 [convert_boolean_attn_mask, pad_bias].
@@ -126,13 +128,14 @@ Values flash_backward(Tape& tape, const AttentionShape& s, const Values& kept, c
     return out;
 }
 
-/// delta of _efficient_attention_backward [batch, heads, sequence] fp32. CUDA's fp32 kernels do not compute it: (grad * out).sum(-1)
-/// .transpose(-2, -1).contiguous() is one expression, its temporaries live until its end [kernel_backward.h, kKernelComputesDelta].
-Buffer efficient_delta(Tape& tape, const AttentionShape& s, DType dtype) {
-    const std::int64_t sums = 4 * s.batch * s.heads * s.sequence;
-    const bool outside = dtype == DType::fp32 && tape.options.library == kernel::Library::cuda;
-    const Buffer product = tape.scratch("delta_product", outside ? sums * s.value_width() : 0);
-    const Buffer transposed = tape.scratch("delta_transposed", outside ? sums : 0);
+/// delta of _efficient_attention_backward [batch, heads, sequence] fp32. Where the kernel does not compute it, (grad.to(float) * out.to(float)).sum(-1)
+/// .transpose(-2, -1).contiguous() is one expression, its temporaries live until its end [attention_backward.cu, kKernelComputesDelta].
+Buffer efficient_delta(Tape& tape, const AttentionShape& s, DType dtype, bool in_kernel) {
+    const std::int64_t sums = 4 * s.batch * s.heads * s.sequence, product = in_kernel ? 0 : sums * s.value_width();
+    const std::int64_t widened = dtype == DType::fp32 ? 0 : product;
+    const Buffer wide_gradient = tape.scratch("delta_operand", widened), wide_output = tape.scratch("delta_operand", widened);
+    const Buffer products = tape.scratch("delta_product", product);
+    const Buffer transposed = tape.scratch("delta_transposed", in_kernel ? 0 : sums);
     return tape.scratch("delta", sums);
 }
 
@@ -140,10 +143,9 @@ Buffer efficient_delta(Tape& tape, const AttentionShape& s, DType dtype) {
 Values efficient_backward(Tape& tape, const AttentionShape& s, const Values& kept, const Value& g) {
     Values out;
     for (std::size_t i = 0; i < 3; ++i) out.push_back(tape.like("attention_gradient", kept[i]));
-    const Buffer delta = efficient_delta(tape, s, g.dtype);
-    // Gradients of 2-byte queries are summed in fp32 [mem_eff_attention/kernel_backward.h, workspace_elements_gq].
-    const std::int64_t accumulated = g.dtype == DType::fp32 ? 0 : s.batch * s.heads * round_up(s.sequence, 64) * round_up(s.head_dim, 64);
-    const Buffer accumulator = tape.scratch("dq_accumulator", 4 * accumulated);
+    const EfficientRoom room = efficient_room(s, kept[0].dtype, tape.options.device.capability);
+    const Buffer delta = efficient_delta(tape, s, kept[0].dtype, room.delta_in_kernel);
+    const Buffer workspace = tape.scratch("efficient_workspace", room.workspace);
     emit_backward(tape, s, kept, g, out);
     return out;
 }

@@ -53,6 +53,8 @@ struct DeviceKernels {
     std::int64_t multiprocessors = 132;              // H200
     std::int64_t threads_per_multiprocessor = 2048;
     bool cudnn_attention = false;                    // SDPA prefers cuDNN's kernels to FlashAttention-2
+    std::int64_t cudnn_largest_head = 128;           // that they take
+    int capability = 90;                             // CUDA's compute capability times ten; 0 = not CUDA
     bool early_bitsandbytes = false;                 // cluster/software.hpp
 };
 

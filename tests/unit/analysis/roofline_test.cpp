@@ -65,6 +65,27 @@ TEST(Roofline, IntensityBoundAndFractionByHand) {
     EXPECT_EQ(rows[2].bound, "host");   // 80 ns idle before 20 ns of work
 }
 
+TEST(Roofline, OfACpusCoreTheUnitsOfProductsAndItsOwnCache) {
+    const Job j = job();
+    const auto steps = timed_steps(j.schedule, j.trace, trace::match_collectives(j.schedule, j.trace), 0);
+    cluster::Cluster cluster;
+    cluster.cores = 1;
+    cluster.device.is_cpu = true;
+    cluster.device.fp32_flops = cluster.device.bf16_flops = 1e12;
+    cluster.device.vector_flops = 0.1e12;   // what one kernel of this kind reaches is no peak
+    cluster.device.memory_bytes_per_second = 1e12;
+    cluster.device.host_kernels.cache_bytes = 10'000;
+    cluster.device.host_kernels.cached_bytes_per_second = 4e12;
+    const auto rows = roofline(steps[0], breakdown(steps[0]), cluster, 1);
+    ASSERT_EQ(rows.size(), 3u);
+    EXPECT_DOUBLE_EQ(rows[1].roof_seconds, 64 * 32 * 6.0 / 1e12) << "a cast of 12 KiB: from memory";
+    EXPECT_DOUBLE_EQ(rows[2].bytes, 64 * 32 * 6.0);
+    cluster.device.host_kernels.cache_bytes = 1 << 20;
+    const auto cached = roofline(steps[0], breakdown(steps[0]), cluster, 1);
+    EXPECT_DOUBLE_EQ(cached[1].roof_seconds, 64 * 32 * 6.0 / 4e12);
+    EXPECT_DOUBLE_EQ(cached[0].roof_seconds, 65536e-12) << "products are at the peak of arithmetic either way";
+}
+
 TEST(Roofline, HardwareFlopsAreThoseOfProductsAndAttention) {
     const Job j = job();
     EXPECT_DOUBLE_EQ(hardware_flops(j.schedule.programs.front()), 2.0 * 64 * 32 * 16);

@@ -36,6 +36,13 @@ TEST(DevicesApart, share_the_cards_among_those_at_work) {
     EXPECT_NEAR(ring_rate(16, apart(4)), 10e9, 1) << "a full node beside another";
 }
 
+TEST(DevicesApart, other_groups_of_the_job_use_the_cards_too) {
+    constexpr std::int64_t kBytes = 800'000'000;
+    EXPECT_NEAR(collective_seconds(all_gather, kBytes, 4, 1, apart(4)), 0.6e9 / 20e9, 1e-9) << "4 devices are the whole job: a card each";
+    EXPECT_NEAR(collective_seconds(all_gather, kBytes, 4, 1, apart(4), 16), 0.6e9 / 10e9, 1e-9) << "a group beside it on the node: half a card each";
+    EXPECT_NEAR(collective_seconds(all_gather, kBytes, 4, 4, apart(4), 16), 0.6e9 / 10e9, 1e-9) << "or across the nodes";
+}
+
 TEST(DevicesApart, all_to_all_and_nccls_tables_see_the_same_cards) {
     EXPECT_NEAR(collective_seconds(all_to_all, 800'000'000, 2, 1, apart(1)), 0.4e9 / 40e9, 1e-9);
     cluster::Cluster nccl = config::load_cluster(fmt::format("{}/configs/clusters/l40s-pcie.cfg", ZEROSIM_SOURCE_DIR)); // two cards
