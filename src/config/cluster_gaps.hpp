@@ -14,5 +14,7 @@ namespace zerosim::config {
 [[nodiscard]] std::string cluster_gaps(const cluster::Cluster& cluster, bool kernels);
 /// What a GPU cannot do in the asked precision, and what PyTorch does instead; empty if it can.
 [[nodiscard]] std::string precision_gap(const strategy::Scenario& scenario);
+/// What is assumed of a GPU whose libraries' choices are not known; empty if they are.
+[[nodiscard]] std::string architecture_gap(const strategy::Scenario& scenario);
 
 } // namespace zerosim::config

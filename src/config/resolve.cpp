@@ -283,7 +283,7 @@ Resolved resolve(Command command, Values values, const SearchPaths& paths, const
     s.cluster = cluster_of(values, paths);
     s.cluster.software = software_of(values, s.cluster);
     s.cluster = over_transport(command, values, s.cluster, ranks);
-    if (command != Command::run) s.cluster.variation = variation_of(values, s.cluster, ranks);   // a run varies by itself
+    if (command != Command::run) s.cluster.variation = variation_of(values, s.cluster, ranks, loaded.notes);   // a run varies by itself
     s.cluster.reliability = reliability_of(values);
     settle_deepspeed(values, s.model);
     s.strategy = strategy_of(values);
@@ -328,7 +328,8 @@ Resolved resolve(const Request& request, const SearchPaths& paths, const Machine
     resolved.warnings = std::move(reading.warnings);
     const cluster::Cluster& cluster = resolved.scenario.cluster;
     if (std::string gaps = cluster_gaps(cluster, true); !gaps.empty()) resolved.warnings.push_back(std::move(gaps));
-    if (std::string gap = precision_gap(resolved.scenario); !gap.empty()) resolved.warnings.push_back(std::move(gap));
+    for (std::string gap : {architecture_gap(resolved.scenario), precision_gap(resolved.scenario)})
+        if (!gap.empty()) resolved.warnings.push_back(std::move(gap));
     if (request.command == Command::simulate && cluster.name == "local" && !cluster.measured)
         resolved.warnings.push_back("the cluster 'local' is that of another machine until zerosim calibrate has measured this one");
     return resolved;

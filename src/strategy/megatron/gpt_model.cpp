@@ -127,8 +127,10 @@ Value GptModel::core_attention(const Values& qkv) {
     const auto& t = scenario_.training;
     const torch::AttentionShape shape{.batch = t.micro_batch, .sequence = t.sequence_length, .heads = model_.heads, .kv_heads = model_.kv_heads,
                                       .head_dim = model_.head_dim};
-    const auto attention = [this, &t, shape](const Value& q, const Value& k, const Value& v) {
-        return t.standard_attention ? unfused_attention(tape_, q, k, v, shape, t.dropout > 0) : torch::attention(tape_, q, k, v, shape);
+    // Neither FlashAttention nor cuDNN takes fp32: Transformer Engine is left with its unfused attention [get_attention_backend].
+    const bool unfused = t.standard_attention || (t.precision == Precision::fp32 && scenario_.library == kernel::Library::cuda);
+    const auto attention = [this, &t, shape, unfused](const Value& q, const Value& k, const Value& v) {
+        return unfused ? unfused_attention(tape_, q, k, v, shape, t.dropout > 0) : torch::attention(tape_, q, k, v, shape);
     };
     if (!t.recompute.selective) return attention(qkv[0], qkv[1], qkv[2]);
     // [_checkpointed_attention_forward]: q, k, v are kept, the rest is computed again.

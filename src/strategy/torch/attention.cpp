@@ -32,11 +32,22 @@ bool takes_flash(const Tape& tape, const AttentionShape& s, DType dtype) {
     return tape.options.device.attention != FusedAttention::efficient && dtype != DType::fp32 && !s.masked && s.value_width() == s.head_dim && s.head_dim <= kLargestHead;
 }
 
-/// cuDNN where it comes first and takes the head and more than one key [check_cudnn_tensor_shapes]; it saves what flash saves.
-bool takes_cudnn(const Tape& tape, const AttentionShape& s) {
-    constexpr std::int64_t kAlignment = 8;
+/// The memory-efficient kernel takes as many key heads as query heads, of multiples of 16 bytes [can_use_mem_efficient_attention,
+/// minimum_gemm_alignment]. A host's kernels and a serving engine's take all.
+bool takes_efficient(const Tape& tape, const AttentionShape& s, DType dtype) {
+    constexpr std::int64_t kAlignedBytes = 16;
+    const std::int64_t elements = kAlignedBytes / size_of(dtype);
+    return s.engine || tape.options.library == kernel::Library::host || (s.kv_heads == s.heads && s.head_dim % elements == 0 && s.value_width() % elements == 0);
+}
+
+/// cuDNN where it comes first and takes the head and more than one key [check_cudnn_tensor_shapes]; it saves what flash saves. Values may be narrower
+/// than queries, on Blackwell as DeepSeek's alone.
+bool takes_cudnn(const Tape& tape, const AttentionShape& s, DType dtype) {
+    constexpr std::int64_t kAlignment = 8, kLatentHead = 192, kLatentValue = 128;
     const DeviceKernels& device = tape.options.device;
-    return device.cudnn_attention && s.keys == 0 && s.sequence > 1 && s.head_dim <= device.cudnn_largest_head && s.head_dim % kAlignment == 0;
+    if (!device.cudnn_attention || dtype == DType::fp32 || s.masked || s.keys > 0 || s.sequence == 1 || (s.engine && s.value_width() != s.head_dim)) return false;
+    const bool latent = device.capability / 10 == 10 && s.head_dim == kLatentHead && s.value_width() == kLatentValue;
+    return latent || (std::max(s.head_dim, s.value_width()) <= device.cudnn_largest_head && s.head_dim % kAlignment == 0 && s.value_width() % kAlignment == 0);
 }
 
 /// A boolean mask becomes a bias of the queries' dtype in every call, its rows aligned to 16 [convert_boolean_attn_mask, pad_bias].
@@ -106,7 +117,7 @@ void aotriton_backward(Tape& tape, const AttentionShape& s, const Values& kept, 
 Values flash_backward(Tape& tape, const AttentionShape& s, const Values& kept, const Value& g) {
     Values out;
     for (std::size_t i = 0; i < 3; ++i) out.push_back(tape.like("attention_gradient", kept[i]));
-    if (takes_cudnn(tape, s)) {
+    if (takes_cudnn(tape, s, g.dtype)) {
         const Buffer workspace = tape.scratch("cudnn_workspace", cudnn_workspace(s, kept[1].dtype));
         emit_backward(tape, s, kept, g, out);
         return out;
@@ -154,7 +165,8 @@ Values efficient_backward(Tape& tape, const AttentionShape& s, const Values& kep
 
 Value attention(Tape& tape, const Value& q_in, const Value& k_in, const Value& v_in, const AttentionShape& s) {
     const Value v = tape.lower(v_in), k = tape.lower(k_in), q = tape.lower(q_in);
-    const bool flash = takes_flash(tape, s, q.dtype);
+    const bool flash = takes_cudnn(tape, s, q.dtype) || takes_flash(tape, s, q.dtype);
+    if (!flash && !takes_efficient(tape, s, q.dtype)) return math_attention(tape, q, k, v, s);
     auto node = tape.engine.node({q.node, k.node, v.node});
     const std::int64_t padded = flash ? s.sequence : round_up(s.sequence, 32);   // the efficient kernel's log-sum-exp is aligned to 32
     Values outputs = tape.engine.computed(false, [&] {
@@ -166,7 +178,7 @@ Value attention(Tape& tape, const Value& q_in, const Value& k_in, const Value& v
             if (Value bias = attention_bias(tape, s, q.dtype); bias.defined()) return Values{std::move(y), std::move(lse), std::move(bias)};
             return Values{std::move(y), std::move(lse)};
         }
-        const bool whole = takes_cudnn(tape, s) || tape.options.device.attention == FusedAttention::aotriton;
+        const bool whole = takes_cudnn(tape, s, q.dtype) || tape.options.device.attention == FusedAttention::aotriton;
         const std::int64_t parts = whole ? 1 : splits(s, tape.options.device);
         const std::int64_t partial_rows = parts > 1 ? parts * s.batch * s.heads * s.sequence : 0;
         const Buffer partial_lse = tape.scratch("partial_log_sum_exp", 4 * partial_rows);

@@ -44,6 +44,7 @@ Value LanguageModel::attend(int layer, const Value& q, const Value& k, const Val
     if (windowed) s.window = model_.sliding_window;
     const bool standard = scenario_.training.standard_attention;
     s.masked = windowed && !flash_windows && keys_ == 0;
+    s.engine = flash_windows;
     if (!standard && !s.masked) return attention(tape_, q, k, v, s);
     // GQA needs no copies of keys and values without a mask only [use_gqa_in_sdpa]; eager attention repeats them always.
     const std::int64_t repeats = s.heads / s.kv_heads;
@@ -168,6 +169,7 @@ Value LanguageModel::absorbed_attention(int layer, const Value& query, Value lat
     AttentionShape s{batch_, sequence_, heads, 1, l.kv_rank + l.rotary_dim};
     s.value_dim = l.kv_rank;
     s.keys = keys_;
+    s.engine = true;
     const Value values = slice_columns(tape_, latent, 0, l.kv_rank);
     Value attended = attention(tape_, wide, latent, values, s);
     attended = reshape(tape_, attended, rows * heads, l.kv_rank);

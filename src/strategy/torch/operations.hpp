@@ -13,6 +13,7 @@ struct AttentionShape {
     std::int64_t keys = 0;        // cached keys of a sequence (decoding); 0 = as many as queries, causal
     std::int64_t window = 0;      // keys a query sees; 0 = all
     bool masked = false;          // by a tensor: SDPA's memory-efficient kernel with a bias; else the flash kernel knows the window
+    bool engine = false;          // a serving engine's own kernels, which take all shapes: never SDPA's fallback
     [[nodiscard]] std::int64_t value_width() const { return value_dim > 0 ? value_dim : head_dim; }
     [[nodiscard]] std::int64_t key_count() const { return keys > 0 ? keys : sequence; }
 };
@@ -43,6 +44,8 @@ enum class Keeps : std::uint8_t { input, output };
 [[nodiscard]] Value rms_norm(Tape& tape, const Value& x, Parameter& weight, double epsilon = 1e-5);
 [[nodiscard]] Value layer_norm(Tape& tape, const Value& x, Parameter& weight, Parameter& bias, double epsilon = 1e-5);
 [[nodiscard]] Value attention(Tape& tape, const Value& q, const Value& k, const Value& v, const AttentionShape& shape);
+/// What SDPA does where no fused kernel takes its inputs: by separate products in fp32, all scores stored.
+[[nodiscard]] Value math_attention(Tape& tape, const Value& q, const Value& k, const Value& v, const AttentionShape& shape);
 /// What the eager attention of modules does around its products; `mask`: a constant added to the scores.
 struct StandardAttention {
     Value mask;

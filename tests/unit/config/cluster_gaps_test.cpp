@@ -56,5 +56,38 @@ TEST(PrecisionGap, a_v100_has_no_bf16_and_says_so) {
     EXPECT_EQ(gap("mi250x", strategy::Precision::bf16), "");
 }
 
+/// transformers' sdpa_attention.py (use_gqa_in_sdpa) and PyTorch's sdp_utils.cpp (can_use_mem_efficient_attention).
+TEST(PrecisionGap, fp32_with_fewer_key_heads_stores_all_scores_and_says_so) {
+    strategy::Scenario s;
+    s.cluster = load_cluster("h200-sxm", SearchPaths{{ZEROSIM_SOURCE_DIR "/configs"}});
+    s.library = kernel::Library::cuda;
+    s.strategy.system = strategy::System::ddp;
+    s.model.implementation = model::Implementation::huggingface;
+    s.model.heads = 32;
+    s.model.kv_heads = 8;
+    s.training.precision = strategy::Precision::fp32;
+    EXPECT_THAT(precision_gap(s), testing::HasSubstr("32 query and 8 key heads"));
+    s.training.precision = strategy::Precision::bf16_mixed;
+    EXPECT_EQ(precision_gap(s), "");
+    s.training.precision = strategy::Precision::fp32;
+    s.model.implementation = model::Implementation::torch;
+    EXPECT_EQ(precision_gap(s), "") << "its modules repeat the heads";
+}
+
+TEST(ArchitectureGap, an_unknown_gpu_says_whose_libraries_are_assumed) {
+    strategy::Scenario s;
+    s.cluster = parse_cluster("mine", kLeast);
+    s.library = kernel::Library::cuda;
+    s.strategy.system = strategy::System::ddp;
+    EXPECT_THAT(architecture_gap(s), testing::HasSubstr("'mine' says nothing of device.architecture"));
+    s.cluster = parse_cluster("mine", "[device]\narchitecture = sm_80\n" + std::string(kLeast).substr(std::string("[device]\n").size()));
+    EXPECT_EQ(architecture_gap(s), "");
+    for (const std::string& name : cluster_names(SearchPaths{{ZEROSIM_SOURCE_DIR "/configs"}})) {
+        s.cluster = load_cluster(name, SearchPaths{{ZEROSIM_SOURCE_DIR "/configs"}});
+        if (s.cluster.device.is_cpu) continue;
+        EXPECT_EQ(architecture_gap(s), "") << name;
+    }
+}
+
 } // namespace
 } // namespace zerosim::config

@@ -1,5 +1,6 @@
 // Which attention kernel PyTorch's SDPA takes on a preset's devices, by the room of its backward.
 #include "config/cluster_file.hpp"
+#include "config/model_file.hpp"
 #include "strategy/plan.hpp"
 #include "strategy/torch/tape.hpp"
 #include "support/scenarios.hpp"
@@ -50,10 +51,47 @@ TEST(AttentionChoice, CudnnTakesNeitherFp32NorWideOrUnalignedHeadsNorASingleKeyN
     EXPECT_TRUE(with([](Scenario& s) { s.training.precision = Precision::fp16_mixed; }));
     EXPECT_TRUE(with([](Scenario& s) { s.model.head_dim = 128; }));
     EXPECT_FALSE(with([](Scenario& s) { s.training.precision = Precision::fp32; }));
-    EXPECT_FALSE(with([](Scenario& s) { s.model.head_dim = 256; }));
+    EXPECT_TRUE(with([](Scenario& s) { s.model.head_dim = 256; })) << "check_cudnn_tensor_shapes: 9.0 takes 256";
+    EXPECT_FALSE(with([](Scenario& s) { s.model.head_dim = 264; }));
     EXPECT_FALSE(with([](Scenario& s) { s.model.head_dim = 60; }));
     EXPECT_FALSE(with([](Scenario& s) { s.training.sequence_length = 1; }));
     EXPECT_FALSE(with([](Scenario& s) { s.cluster.software = cluster::software("torch-2.6"); }));
+}
+
+TEST(AttentionChoice, CudnnTakesWideHeadsOnHopperAlone) {
+    Scenario s = job("b200");
+    s.model.head_dim = 256;
+    EXPECT_FALSE(holds(s, "cudnn_workspace"));
+}
+
+/// check_cudnn_tensor_shapes: values may be narrower than queries: 192 and 128 wide on 9.0 and 10.x; Ampere is left with the memory-efficient kernel.
+TEST(AttentionChoice, CudnnTakesDeepSeeksHeads) {
+    const auto takes = [](const char* cluster) {
+        Scenario s = job(cluster);
+        s.model = config::load_model("deepseek-v2-lite", config::SearchPaths{{ZEROSIM_SOURCE_DIR "/configs"}}).model;
+        s.model.layers = 2;
+        s.model.implementation = model::Implementation::huggingface;
+        return holds(s, "cudnn_workspace");
+    };
+    EXPECT_TRUE(takes("h100-sxm"));
+    EXPECT_TRUE(takes("b200"));
+    EXPECT_FALSE(takes("a100-sxm-80gb"));
+}
+
+/// A serving engine's kernels read one key head for all query heads in any dtype: SDPA's fallback is not theirs.
+TEST(AttentionChoice, AServingEngineStoresNoScores) {
+    for (const auto cache : {Inference::Cache::paged, Inference::Cache::contiguous}) {
+        Scenario s = job("h100-sxm");
+        s.model = config::load_model("deepseek-v2-lite", config::SearchPaths{{ZEROSIM_SOURCE_DIR "/configs"}}).model;
+        s.model.layers = 2;
+        s.strategy.system = System::zerosim;
+        s.inference.enabled = true;
+        s.inference.batch = 1;
+        s.inference.prompt_tokens = 64;
+        s.inference.new_tokens = 8;
+        s.inference.cache = cache;
+        EXPECT_FALSE(holds(s, "safe_softmax"));
+    }
 }
 
 /// torchtitan names its backends: cuDNN comes first from compute capability 10.0 on alone.
@@ -84,9 +122,56 @@ TEST(AttentionChoice, VoltaHasTheMemoryEfficientKernel) {
     for (const char* cluster : {"v100-sxm-32gb", "v100-pcie-16gb"}) {
         Scenario s = job(cluster);
         s.training.precision = Precision::fp16_mixed;
-        EXPECT_TRUE(holds(s, "delta") && holds(s, "dq_accumulator")) << cluster;
+        EXPECT_TRUE(holds(s, "delta") && holds(s, "efficient_workspace")) << cluster;
         EXPECT_FALSE(holds(s, "softmax_d") || holds(s, "rng_state")) << cluster;
     }
+}
+
+std::int64_t bytes_of(const Scenario& scenario, std::string_view name) {
+    const schedule::Schedule planned = plan(scenario);
+    std::int64_t most = 0;
+    for (const schedule::Storage& s : planned.program_of(0).storages)
+        if (planned.names[s.name] == name) most = std::max(most, s.bytes);
+    return most;
+}
+
+/// kernel_backward.h: dq is summed in memory in fp32 too, since keys are split over blocks; delta is computed outside of the kernel.
+TEST(AttentionChoice, Fp32BackwardHasTheMemoryEfficientKernelsWorkspace) {
+    Scenario s = job("h200-sxm");
+    s.training.precision = Precision::fp32;
+    const std::int64_t rows = s.training.micro_batch * s.model.heads * s.training.sequence_length;
+    s.model.head_dim = 64;
+    EXPECT_EQ(bytes_of(s, "efficient_workspace"), rows / 64 * (16 + 4 * 64 * 64));
+    EXPECT_GE(bytes_of(s, "delta_product"), 4 * rows * 64);
+    s.model.head_dim = 128;
+    EXPECT_EQ(bytes_of(s, "efficient_workspace"), rows / 128 * 2 * (16 + 4 * 128 * 64));
+    for (const char* small : {"a10-pcie", "rtx4090-pcie", "rtx5090-pcie"}) {   // 99 KiB of shared memory
+        Scenario of_small = job(small);
+        of_small.training.precision = Precision::fp32;
+        of_small.model.head_dim = 128;
+        EXPECT_EQ(bytes_of(of_small, "efficient_workspace"), rows / 64 * 2 * (16 + 4 * 64 * 64)) << small;
+    }
+    Scenario amd = job("mi300x");
+    amd.training.precision = Precision::fp32;
+    EXPECT_FALSE(holds(amd, "efficient_workspace") && bytes_of(amd, "efficient_workspace") > 0);
+    EXPECT_EQ(bytes_of(amd, "delta_product"), 0);
+}
+
+/// can_use_mem_efficient_attention: as many key heads as query heads; transformers leaves the repeating to SDPA, whose fallback stores all scores.
+TEST(AttentionChoice, Fp32WithFewerKeyHeadsFallsBackToStoredScores) {
+    Scenario s = job("h200-sxm");
+    s.model.implementation = model::Implementation::huggingface;
+    s.training.precision = Precision::fp32;
+    EXPECT_FALSE(holds(s, "safe_softmax"));
+    s.model.kv_heads = 2;
+    const std::int64_t scores = s.training.micro_batch * s.model.heads * s.training.sequence_length * s.training.sequence_length;
+    EXPECT_EQ(bytes_of(s, "safe_softmax"), 4 * scores);
+    EXPECT_FALSE(holds(s, "log_sum_exp"));
+    s.training.precision = Precision::bf16;
+    EXPECT_FALSE(holds(s, "safe_softmax"));
+    s.training.precision = Precision::fp32;
+    s.model.implementation = model::Implementation::torch;   // whose modules repeat the heads
+    EXPECT_FALSE(holds(s, "safe_softmax"));
 }
 
 /// CUDA programming guide, compute capabilities: 2,048 resident threads on 7.0, 8.0, 9.0 and 10.0, 1,536 on 8.6, 8.9 and 12.0.
