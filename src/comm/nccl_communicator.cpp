@@ -165,7 +165,12 @@ void NcclCommunicator::enqueue(const CollectiveCall& call, void* native) {
         case CollectiveKind::broadcast: status = library_->broadcast(call.send, received_at(call, rank_), count, type, call.root, communicator_, stream); break;
         case CollectiveKind::all_to_all: {
             begin_group();
-            all_to_all(*library_, call, size_, communicator_, stream);
+            try {
+                all_to_all(*library_, call, size_, communicator_, stream);
+            } catch (const Error&) {
+                static_cast<void>(library_->group_end());   // an open group would keep back every call after it, aborts too
+                throw;
+            }
             return end_group();
         }
         default: throw BugError("NCCL has no such collective");

@@ -24,6 +24,21 @@ RunError first_cause(StreamWatch& watch, const std::exception& of_host, std::int
     return located(of_host, rank, resources.progress, schedule);
 }
 
+/// In a group all are told to abort before any is waited for. NCCL's abort waits for the device, where a kernel of one communicator may be behind one of
+/// another that is not aborted yet (PyTorch: distributed_c10d.py, _abort_process_group; pytorch/pytorch#119797).
+void abandon_together(const StreamCommunicators& communicators) noexcept {
+    comm::StreamCommunicator* group = nullptr;
+    communicators.for_each([&group](comm::StreamCommunicator& communicator) { group = &communicator; });
+    if (group == nullptr) return;
+    try {
+        group->begin_group();
+        communicators.abandon();
+        group->end_group();
+    } catch (const std::exception&) {                    // what led here is told; the watch ends what does not let go
+        communicators.abandon();
+    }
+}
+
 }  // namespace
 
 device::GpuOptions gpu_options(const schedule::Schedule& schedule, const schedule::Program& program, const std::optional<schedule::ArenaPlan>& arena) {
@@ -46,7 +61,7 @@ RankResult execute_on_streams(const schedule::Schedule& schedule, std::int64_t r
         std::optional<comm::AbortNotice> notice;
         if (!whole.of_peer()) notice = comm::AbortNotice{static_cast<int>(rank), static_cast<int>(whole.code()), whole.what()};
         watch.host_failed(whole.what(), notice);
-        resources.communicators.abandon();
+        abandon_together(resources.communicators);
         throw whole;
     }
 }

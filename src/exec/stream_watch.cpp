@@ -16,6 +16,9 @@ constexpr std::chrono::milliseconds kLook{5};
 /// How long peers may take to say where they are, and the host thread to notice that the run has failed: less than peers wait for who failed to say so
 /// itself (mpi_job.cpp). Then to abort communicators and let go of what it holds, which takes NCCL and the driver no second unless something hangs there too.
 constexpr std::chrono::milliseconds kQueryPatience{500}, kNotice{250}, kEnd{5000};
+/// A rank that is stuck and has learnt of a peer's failure: that peer lets go of its communicators first and then ends the job itself, once and with its own
+/// exit code. This one speaks only if it does not.
+constexpr std::chrono::milliseconds kPeersWord{2000};
 /// As on the host (communication_thread.cpp): rank 0 speaks for those that wait with it, and who hangs alone is better named by those that wait for it.
 constexpr double kOtherRanksGrace = 0.8, kOwnHangGrace = 2.0;
 
@@ -42,9 +45,9 @@ void StreamWatch::host_failed(const std::string& what, const std::optional<comm:
     if (notice && resources_.control != nullptr) resources_.control->announce_abort(*notice);
 }
 
-void StreamWatch::fail(std::exception_ptr failure, std::string what) {
+void StreamWatch::fail(std::exception_ptr failure, std::string what, std::chrono::milliseconds patience) {
     what_ = std::move(what);
-    limit_ = Clock::now() + kNotice;
+    limit_ = Clock::now() + patience;
     {
         const std::lock_guard lock(failing_);
         failure_ = std::move(failure);
@@ -59,8 +62,10 @@ void StreamWatch::loop(const std::stop_token& stop) {
             if (!ending_ && !failed_.load(std::memory_order_relaxed)) {
                 try {
                     look();
+                } catch (const RunError& error) {
+                    fail(std::current_exception(), error.what(), error.of_peer() ? kPeersWord : kNotice);
                 } catch (const std::exception& error) {
-                    fail(std::current_exception(), error.what());
+                    fail(std::current_exception(), error.what(), kNotice);
                 }
             }
             if (limit_ && Clock::now() > *limit_) {      // the host thread does not come back

@@ -38,7 +38,8 @@ private:
     void watch();
     [[nodiscard]] bool waits_for_peers(std::int64_t op) const;
     [[nodiscard]] std::string missing_ranks() const;
-    void fail(std::exception_ptr failure, std::string what);
+    /// Ends the process when the host thread does not come back within `patience`.
+    void fail(std::exception_ptr failure, std::string what, std::chrono::milliseconds patience);
 
     const schedule::Schedule& schedule_;
     const schedule::Program& program_;
