@@ -1,10 +1,13 @@
 #include "analysis/compare.hpp"
 
+#include "base/units.hpp"
+
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 
 namespace zerosim::analysis {
 namespace {
@@ -80,6 +83,13 @@ void add_times(Rows& rows) {
     rows.add("throughput", "model FLOPs utilization", Quantity::ratio, [](const RunReport& r) { return r.model_flops_utilization; });
 }
 
+/// A result file holds 1e-3 as the number 0.001.
+bool same_value(const std::string& one, const std::string& other) {
+    if (one == other) return true;
+    const std::optional<double> number = parse_real(one);
+    return number && number == parse_real(other);
+}
+
 }  // namespace
 
 double ComparedValue::difference() const {
@@ -113,7 +123,7 @@ std::vector<ComparedKey> differing_keys(std::span<const RunReport> reports) {
     for (const std::string& key : keys) {
         ComparedKey row{key, {}};
         for (const RunReport& report : reports) row.values.push_back(report.value(key));
-        if (std::ranges::any_of(row.values, [&](const std::string& value) { return value != row.values.front(); }))
+        if (std::ranges::any_of(row.values, [&](const std::string& value) { return !same_value(value, row.values.front()); }))
             result.push_back(std::move(row));
     }
     return result;

@@ -84,8 +84,10 @@ void require_nvlink(const Values& values, const char* key, std::string_view item
 }
 
 /// `KIND:random` and `KIND:random*N` stand for N items of one rank or node each, drawn from variation.seed; none twice.
-std::vector<std::string> with_draws(const Values& values, const char* key, const cluster::Cluster& cluster, std::int64_t ranks, std::uint64_t seed) {
+std::vector<std::string> with_draws(const Values& values, const char* key, const cluster::Cluster& cluster, std::int64_t ranks, std::uint64_t seed,
+                                    std::vector<std::string>& notes) {
     constexpr std::string_view kRandom = "random";
+    constexpr std::int64_t kNamed = 16; // in a note
     std::vector<std::string> items;
     std::uint64_t draws = key == std::string_view(kFailedLinks) ? std::uint64_t{1} << 32 : 0; // other ones than of slow links
     for (const std::string& item : split(values.text(key), ',')) {
@@ -101,22 +103,27 @@ std::vector<std::string> with_draws(const Values& values, const char* key, const
             values.refuse(key, fmt::format("has '{}': use {}:random or {}:random*N with N of 1 to {}", item, parts[0], parts[0], count));
         std::vector<std::int64_t> left(static_cast<std::size_t>(count));
         std::iota(left.begin(), left.end(), 0);
+        std::string drawn;
         for (std::int64_t i = 0; i < *wanted; ++i) {
             const auto at = static_cast<std::ptrdiff_t>(hash64(seed, draws++) % left.size());
             parts[1] = std::to_string(left[static_cast<std::size_t>(at)]);
             left.erase(left.begin() + at);
             items.push_back(fmt::format("{}", fmt::join(parts, ":")));
+            if (i < kNamed) drawn += (i > 0 ? ", " : "") + parts[1];
         }
+        notes.push_back(fmt::format("{}: {} drew {}{} of {} (variation.seed {})", key, item, drawn,
+                                    *wanted > kNamed ? fmt::format(" and {} more", *wanted - kNamed) : "", count, seed));
     }
     return items;
 }
 
 /// nic:RANKS, nvlink:RANKS or node:NODES (all cards of a node), with :FRACTION where `slow`; brick:RANKS and pair:RANK-RANK where not.
-void add_links(const Values& values, const char* key, bool slow, const cluster::Cluster& cluster, std::int64_t ranks, cluster::Variation& variation) {
+void add_links(const Values& values, const char* key, bool slow, const cluster::Cluster& cluster, std::int64_t ranks, cluster::Variation& variation,
+               std::vector<std::string>& notes) {
     std::vector<cluster::LinkFault>& links = variation.links;
     std::vector<std::string> kinds{"nic", "nvlink", "node"};
     if (!slow) kinds.insert(kinds.end(), {"brick", "pair"});
-    for (const std::string& item : with_draws(values, key, cluster, ranks, variation.seed)) {
+    for (const std::string& item : with_draws(values, key, cluster, ranks, variation.seed, notes)) {
         const std::vector<std::string> parts = split(item, ':');
         const std::string kind = parts.empty() ? "" : parts[0];
         if (std::ranges::find(kinds, kind) == kinds.end())
@@ -161,14 +168,14 @@ void job_options(Table& t) {
     t.real("reliability.repair-hours", "24", 1e-3, 1e6, "until a failed node is back, where spare nodes are counted");
 }
 
-cluster::Variation variation_of(const Values& values, const cluster::Cluster& cluster, std::int64_t ranks) {
+cluster::Variation variation_of(const Values& values, const cluster::Cluster& cluster, std::int64_t ranks, std::vector<std::string>& notes) {
     cluster::Variation variation;
     variation.jitter = values.real("variation.jitter");
     variation.device_spread = values.real("variation.device-spread");
     variation.seed = static_cast<std::uint64_t>(values.integer("variation.seed"));
     variation.slow_ranks = slow_ranks_of(values, ranks);
-    add_links(values, "variation.slow-links", true, cluster, ranks, variation);
-    add_links(values, kFailedLinks, false, cluster, ranks, variation);
+    add_links(values, "variation.slow-links", true, cluster, ranks, variation, notes);
+    add_links(values, kFailedLinks, false, cluster, ranks, variation, notes);
     return variation;
 }
 

@@ -63,7 +63,8 @@ private:
 } // namespace
 
 std::vector<cost::Coldness> coldness_of_collectives(const schedule::Schedule& schedule, const Program& program, const cluster::Cluster& cluster) {
-    if (!cluster.device.is_cpu || cluster.transport.cold_bytes_per_second <= 0 || cluster.transport.cache_bytes <= 0) return {};
+    const bool told = cluster.transport.cold_bytes_per_second > 0 && cluster.transport.cache_bytes > 0;
+    if (!cluster.device.is_cpu || !told || cluster.free_communication || schedule.ranks < 2) return {};
     const auto here = static_cast<double>(std::clamp<std::int64_t>(schedule.ranks, 1, cluster.devices_per_node));
     const double capacity = static_cast<double>(cluster.transport.cache_bytes) / here;
     Pages pages(program, capacity);

@@ -11,8 +11,8 @@
 
 namespace zerosim::sim {
 
-/// By op; only collectives have one, and the result is empty where the cluster says nothing of cold links. Init, first, then steady
-/// steps run in issue order, each rank with its part of the cache; the last step's ages count. A page's age: the bytes that
+/// By op; only collectives have one, and the result is empty where none takes time or the cluster says nothing of cold links. Init, first,
+/// then steady steps run in issue order, each rank with its part of the cache; the last step's ages count. A page's age: the bytes that
 /// came into that cache since it was last touched, over the cache's size, at most 1 (least recently used goes first: Mattson et al.,
 /// "Evaluation techniques for storage hierarchies", IBM Systems Journal 9(2), 1970; which page of a large shared cache goes is not quite
 /// that, so that the chance of a miss grows with age instead of jumping from 0 to 1). The transport's own memory was last touched by the

@@ -89,6 +89,16 @@ TEST(Step, SensitivityIsSortedAndMoreIsNeverSlower) {
     EXPECT_EQ(rows[0].at("resource"), "matrix throughput");   // 7B in full recomputation on two nodes
 }
 
+// Ranks that wait for a slow one take steps to settle: the compared simulations must both have.
+TEST(Step, SensitivityOfUnequalRanksComparesSettledSteps) {
+    const json result = object_of({"simulate", "--model", "gpt2-124m", "--cluster", "h100-sxm", "--ranks", "8", "--strategy.system", "ddp",
+                                   "--variation.slow-ranks", "3:2", "--sensitivity", "--format", "json"});
+    for (const json& row : result.at("sensitivity"))
+        if (row.at("resource") == "NVMe bandwidth" || row.at("resource") == "network bandwidth") {
+            EXPECT_EQ(row.at("step_seconds"), result.at("time").at("step_seconds")) << row;
+        }
+}
+
 // NCCL chooses by its own estimates, so that more of a thing can cost time: then the row says that it chose otherwise.
 TEST(Step, SensitivitySaysWhereTheLibraryChoosesOtherwise) {
     std::int64_t others = 0;

@@ -188,8 +188,10 @@ void fit_cold(Cluster& cluster, const std::vector<CollectiveSample>& samples, in
     cluster.transport.cold_bytes_per_second = std::min(rate(byte), cluster.intra_node.bytes_per_second);
 }
 
-/// Broadcasts between two ranks, of what their cache holds.
+/// Broadcasts between two ranks, of what their cache holds. More ranks do not show it, and what another calibration found is of other links.
 void fit_one_way(Cluster& cluster, const std::vector<CollectiveSample>& samples, int ranks) {
+    cluster.transport.one_way_latency_share = cluster.transport.one_way_bytes_per_second = 0;
+    if (ranks != 2) return;
     constexpr double kShare = 1, kByte = 1e-9;
     TwoCosts costs;
     for (const CollectiveSample& sample : samples) {
@@ -204,7 +206,7 @@ void fit_one_way(Cluster& cluster, const std::vector<CollectiveSample>& samples,
         costs.add(seconds(kShare, 0) - none, (seconds(0, kByte) - none) / kByte, measured - none, measured);
     }
     const auto [share, byte] = costs.solve();
-    if (ranks != 2 || !(byte > 0)) return;
+    if (!(byte > 0)) return;
     cluster.transport.one_way_latency_share = share;
     cluster.transport.one_way_bytes_per_second = rate(byte);
 }

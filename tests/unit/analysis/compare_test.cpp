@@ -47,6 +47,18 @@ TEST(Compare, NamesWhatDiffers) {
     EXPECT_EQ(keys[0].values, (std::vector<std::string>{"3", "3", "0"}));
 }
 
+// A scenario says 5e8, the result file of the same job 500000000.
+TEST(Compare, NumbersAreTheSameHoweverTheyAreWritten) {
+    std::vector<RunReport> reports{base(), base()};
+    reports[0].scenario.emplace_back("strategy.reduce-bucket-size", "5e8");
+    reports[1].scenario.emplace_back("strategy.reduce-bucket-size", "500000000");
+    EXPECT_TRUE(differing_keys(reports).empty());
+    reports[0].scenario.emplace_back("train.learning-rate", "1e-3");
+    reports[1].scenario.emplace_back("train.learning-rate", "0.002");
+    ASSERT_EQ(differing_keys(reports).size(), 1u);
+    EXPECT_EQ(differing_keys(reports)[0].key, "train.learning-rate");
+}
+
 // A prediction beside a measurement: no loss is not a loss of 0.
 TEST(Compare, TrainingIsLeftOutWhereOneHasNone) {
     std::vector<RunReport> reports{base(), base()};

@@ -193,6 +193,19 @@ TEST(CalibrateFit, a_broadcast_between_two_ranks_has_a_rate_of_its_own) {
     EXPECT_NEAR(fitted.intra_node.bytes_per_second, 10e9, 1e6) << "broadcasts say nothing of messages both ways";
 }
 
+TEST(CalibrateFit, more_ranks_than_two_leave_no_rate_of_broadcasts_behind) {
+    cluster::Cluster truth = host(4);
+    truth.intra_node = {1e-6, 10e9, 1.0};
+    std::vector<CollectiveSample> samples = times_of(truth, 4);
+    samples.push_back({CollectiveKind::broadcast, DType::fp32, 1 << 20, 0, cost::collective_seconds(CollectiveKind::broadcast, 1 << 20, 4, 1, truth, 4), 0, 0, 0});
+    cluster::Cluster fitted = host(4); // as another calibration left it
+    fitted.transport.one_way_latency_share = 0.5;
+    fitted.transport.one_way_bytes_per_second = 2e9;
+    (void)fit_collectives(fitted, samples, 4, 0);
+    EXPECT_EQ(fitted.transport.one_way_bytes_per_second, 0) << "two ranks then take the documented part of a step of the new links";
+    EXPECT_EQ(fitted.transport.one_way_latency_share, 0);
+}
+
 TEST(CalibrateFit, of_rounds_the_one_that_took_the_middle_time_counts_as_a_whole) {
     const auto round = [](double small, double large) {
         return std::vector<CollectiveSample>{{CollectiveKind::all_gather, DType::fp32, 1024, 0, small, 0, 0, 0},

@@ -18,6 +18,11 @@ cluster::Cluster cluster_of_nodes() {
     return cluster;
 }
 
+cluster::Variation variation_of(const Values& values, const cluster::Cluster& cluster, std::int64_t ranks) {
+    std::vector<std::string> notes;
+    return config::variation_of(values, cluster, ranks, notes);
+}
+
 cluster::Variation variation(const std::string& key, const std::string& value, std::int64_t ranks = 20) {
     Values values;
     values.set(key, value, "test");
@@ -83,6 +88,20 @@ TEST(JobOptions, links_drawn_at_random_are_the_seeds_and_none_comes_twice) {
     EXPECT_EQ(drawn("variation.failed-links", "nic:random,nvlink:3", "1").size(), 2u);
     for (const char* bad : {"nic:random*21", "nic:random*0", "nic:random5", "nic:random*x", "pair:random"})
         EXPECT_THROW((void)drawn("variation.failed-links", bad, "1"), ConfigError) << bad;
+}
+
+TEST(JobOptions, what_was_drawn_is_told) {
+    Values values;
+    values.set("variation.failed-links", "nic:7,nvlink:random*2", "test");
+    values.set("variation.slow-links", "nic:random*20:0.5", "test");
+    std::vector<std::string> notes;
+    const cluster::Variation variation = config::variation_of(values, cluster_of_nodes(), 20, notes);
+    ASSERT_EQ(notes.size(), 2u) << "nothing was drawn for nic:7";
+    const std::vector<cluster::LinkFault>& links = variation.links; // 20 slow ones first
+    EXPECT_THAT(notes[0], testing::StartsWith("variation.slow-links: nic:random*20:0.5 drew " + std::to_string(links[0].first) + ", "));
+    EXPECT_THAT(notes[0], testing::EndsWith(" and 4 more of 20 (variation.seed 0)"));
+    ASSERT_EQ(links.size(), 23u);
+    EXPECT_EQ(notes[1], "variation.failed-links: nvlink:random*2 drew " + std::to_string(links[21].first) + ", " + std::to_string(links[22].first) + " of 20 (variation.seed 0)");
 }
 
 cluster::Variation failed(const std::string& value, cluster::Cluster cluster) {

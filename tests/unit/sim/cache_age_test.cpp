@@ -105,5 +105,14 @@ TEST(CacheAge, clusters_that_say_nothing_of_cold_links_and_GPUs_have_no_ages) {
     EXPECT_TRUE(Example(kMiB).ages(gpu).empty());
 }
 
+TEST(CacheAge, where_no_collective_takes_time_none_is_walked_for) {
+    cluster::Cluster free = cpu_cluster();
+    free.free_communication = true;
+    EXPECT_TRUE(Example(kMiB).ages(free).empty());
+    Example alone(kMiB);
+    alone.schedule.ranks = 1;
+    EXPECT_TRUE(alone.ages(cpu_cluster()).empty());
+}
+
 } // namespace
 } // namespace zerosim::sim
