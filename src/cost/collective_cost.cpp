@@ -113,7 +113,7 @@ void require_links(const Placement& place, const cluster::Cluster& cluster) {
 } // namespace
 
 double collective_seconds(CollectiveKind kind, std::int64_t message_bytes, std::int64_t ranks, std::int64_t stride, const cluster::Cluster& cluster,
-                  std::int64_t world, DType type, Coldness coldness) {
+                          std::int64_t world, DType type, Coldness coldness) {
     if (ranks <= 1 || cluster.free_communication) return 0.0;
     const Placement placement = place(ranks, stride, cluster, world);
     require_links(placement, cluster);

@@ -120,10 +120,10 @@ NcclTopology nccl_topology(const Placement& place, const cluster::Cluster& clust
     // least). Devices present there use a card each, while there are cards; the groups of a node (its stride) share them evenly.
     const auto of_node = static_cast<double>(cluster.devices_per_node);
     const double groups = place.apart > 0 ? static_cast<double>(place.apart) : std::max(1.0, std::floor(of_node / static_cast<double>(place.per_node)));
-    const double all_cards = cluster.fabric.cards > 0 ? std::min(static_cast<double>(cluster.fabric.cards), of_node) : of_node;
+    const double all_cards = network_cards(cluster);
     const double working = std::min(all_cards, static_cast<double>(place.least_per_node()) * groups);
     const double cards = std::max(1.0, working / groups);
-    result.shares = place.apart > 0 ? shares_apart(place, cluster) : working / groups * of_node / all_cards;
+    result.shares = working / groups * of_node / all_cards;   // of devices apart: shares_apart()
     // A channel's ring leaves a node through one card. A tree over two nodes sends each byte once each way, a ring 2 (n - 1) / n times.
     const double used = result.cards = std::min(cards, static_cast<double>(std::max<std::int64_t>(result.channels, 1)));
     const double across = result.network * result.shares * used / cards;

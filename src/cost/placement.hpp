@@ -28,13 +28,18 @@ struct Placement {
     return {ranks, per_node, (ranks + per_node - 1) / per_node, std::max<std::int64_t>(1, stride / cluster.devices_per_node)};
 }
 
+/// Network cards of a node that its devices can use; where a file states none, each has its own.
+[[nodiscard]] inline double network_cards(const cluster::Cluster& cluster) {
+    const auto devices = static_cast<double>(cluster.devices_per_node);
+    return cluster.fabric.cards > 0 ? std::min(static_cast<double>(cluster.fabric.cards), devices) : devices;
+}
+
 /// What a device that is a node of its own has of the node's network, in even shares of all devices: fewer devices at work have more each,
 /// up to a card.
 [[nodiscard]] inline double shares_apart(const Placement& place, const cluster::Cluster& cluster) {
     if (place.apart == 0) return 1.0;
-    const auto devices = static_cast<double>(cluster.devices_per_node), working = static_cast<double>(place.apart);
-    const double cards = cluster.fabric.cards > 0 ? std::min(static_cast<double>(cluster.fabric.cards), devices) : devices;
-    return std::min(1.0, cards / working) * devices / cards;
+    const double cards = network_cards(cluster);
+    return std::min(1.0, cards / static_cast<double>(place.apart)) * static_cast<double>(cluster.devices_per_node) / cards;
 }
 
 } // namespace zerosim::cost

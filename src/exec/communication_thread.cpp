@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "exec/run_error.hpp"
 #include "exec/thread_priority.hpp"
+#include "exec/watchdog.hpp"
 
 #include <fmt/format.h>
 
@@ -17,12 +18,8 @@ using Clock = std::chrono::steady_clock;
 std::int64_t nanoseconds() { return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count(); }
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-/// How often the watchdog looks, and how long it gives peers to say where they are.
-constexpr std::chrono::milliseconds kWatchInterval{100}, kQueryPatience{500};
-/// A rank that hangs outside a collective is best named by the peers that wait for it: its own watchdog speaks later.
-constexpr double kOwnHangGrace = 2.0;
-/// All ranks of a group run out of time together. Rank 0 speaks if it waits too; its question and its word take less than this.
-constexpr double kOtherRanksGrace = 0.8;
+/// How often the watchdog looks.
+constexpr std::chrono::milliseconds kWatchInterval{100};
 /// An idle thread still serves its peers this often.
 constexpr std::chrono::milliseconds kIdleWait{5};
 /// Before it sleeps it polls this often (some 2 us): the next collective may follow at once. No longer: whoever is to post it may need this core.
@@ -173,11 +170,8 @@ std::string CommunicationThread::missing_ranks(const CommunicationTask& task) {
     const std::int64_t step = resources_.progress.step.load(std::memory_order_relaxed);
     std::string missing;
     for (const comm::PeerStatus& peer : resources_.control->query(resources_.progress, kQueryPatience)) {
-        std::string line;
-        if (!peer.answered) line = "does not answer: stopped, dead or unreachable";
-        else if (peer.step < step || (peer.step == step && peer.op < static_cast<std::int64_t>(task.op)))
-            line = fmt::format("is in step {}, op {}: {}", peer.step, peer.op, peer.op < 0 ? "before its first op" : explain_(static_cast<std::size_t>(peer.op)));
-        if (!line.empty()) missing += fmt::format("\n  missing rank {}: {}", peer.rank, line);
+        const bool behind = peer.step < step || (peer.step == step && peer.op < static_cast<std::int64_t>(task.op));
+        if (!peer.answered || behind) missing += missing_line(peer, peer.op < 0 ? "" : explain_(static_cast<std::size_t>(peer.op)));
     }
     return missing.empty() ? "\n  no rank is missing: the transport itself does not move" : missing;
 }
@@ -216,9 +210,7 @@ void CommunicationThread::serve() {
     if (!resources_.control) return;
     const Queue* queue = oldest();
     resources_.progress.collective_op.store(queue ? static_cast<std::int64_t>(queue->tasks.front().op) : -1, std::memory_order_relaxed);
-    if (const auto notice = resources_.control->serve(resources_.progress))
-        fail(std::make_exception_ptr(
-            RunError(rank_, static_cast<ExitCode>(notice->code), fmt::format("ended because rank {} failed: {}", notice->rank, notice->reason), true)));
+    if (const auto notice = resources_.control->serve(resources_.progress)) fail(std::make_exception_ptr(failure_of_peer(rank_, *notice)));
 }
 
 /// After an unsuccessful poll: spins, then leaves the core to the kernels until a peer rings.

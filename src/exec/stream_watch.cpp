@@ -1,7 +1,7 @@
 #include "exec/stream_watch.hpp"
 
 #include "base/error.hpp"
-#include "exec/run_error.hpp"
+#include "exec/watchdog.hpp"
 #include "schedule/dump.hpp"
 
 #include <fmt/format.h>
@@ -13,14 +13,12 @@ namespace {
 
 /// Between two looks: short against any timeout, long against what a look costs (an MPI_Iprobe and an atomic read a communicator).
 constexpr std::chrono::milliseconds kLook{5};
-/// How long peers may take to say where they are, and the host thread to notice that the run has failed: less than peers wait for who failed to say so
-/// itself (mpi_job.cpp). Then to abort communicators and let go of what it holds, which takes NCCL and the driver no second unless something hangs there too.
-constexpr std::chrono::milliseconds kQueryPatience{500}, kNotice{250}, kEnd{5000};
+/// How long the host thread may take to notice that the run has failed: less than peers wait for who failed to say so itself (mpi_job.cpp). Then to abort
+/// communicators and let go of what it holds, which takes NCCL and the driver no second unless something hangs there too.
+constexpr std::chrono::milliseconds kNotice{250}, kEnd{5000};
 /// A rank that is stuck and has learnt of a peer's failure: that peer lets go of its communicators first and then ends the job itself, once and with its own
 /// exit code. This one speaks only if it does not.
 constexpr std::chrono::milliseconds kPeersWord{2000};
-/// As on the host (communication_thread.cpp): rank 0 speaks for those that wait with it, and who hangs alone is better named by those that wait for it.
-constexpr double kOtherRanksGrace = 0.8, kOwnHangGrace = 2.0;
 
 }  // namespace
 
@@ -80,7 +78,7 @@ void StreamWatch::loop(const std::stop_token& stop) {
 void StreamWatch::look() {
     if (resources_.control != nullptr)
         if (const auto notice = resources_.control->serve(resources_.progress))
-            throw RunError(rank_, static_cast<ExitCode>(notice->code), fmt::format("ended because rank {} failed: {}", notice->rank, notice->reason), true);
+            throw failure_of_peer(rank_, *notice);
     resources_.communicators.for_each([](comm::StreamCommunicator& communicator) { communicator.check_errors(); });
     watch();
 }
@@ -114,10 +112,9 @@ std::string StreamWatch::missing_ranks() const {
     if (resources_.control == nullptr) return missing;
     const std::int64_t collectives = resources_.progress.collectives.load(std::memory_order_relaxed);
     for (const comm::PeerStatus& peer : resources_.control->query(resources_.progress, kQueryPatience)) {
-        if (!peer.answered) missing += fmt::format("\n  missing rank {}: does not answer: stopped, dead or unreachable", peer.rank);
-        else if (peer.step < step_ || (peer.step == step_ && peer.collectives < collectives))
-            missing += fmt::format("\n  missing rank {}: is in step {}, op {}: {}", peer.rank, peer.step, peer.op,
-                                   peer.op < 0 ? "before its first op" : schedule::describe(schedule_, schedule_.program_of(peer.rank), OpId{static_cast<std::size_t>(peer.op)}));
+        const bool behind = peer.step < step_ || (peer.step == step_ && peer.collectives < collectives);
+        if (!peer.answered || behind)
+            missing += missing_line(peer, peer.op < 0 ? "" : schedule::describe(schedule_, schedule_.program_of(peer.rank), OpId{static_cast<std::size_t>(peer.op)}));
     }
     return missing.empty() ? "\n  no rank is missing: the device, or the way between the ranks, does not move" : missing;
 }

@@ -16,23 +16,13 @@ Value causal_bias(Tape& tape, const AttentionShape& s, DType dtype) {
 
 /// softmax, which scores are -inf, and where() of both: rows without any key become zeros. The result is kept.
 Value safe_softmax(Tape& tape, const Value& scores) {
-    auto node = tape.engine.node({scores.node});
+    const NodeRef node = tape.engine.node({scores.node});
     const Value plain = tape.like("softmax", scores);
     tape.elementwise("softmax", {scores.tensor}, plain, 4);
     const Buffer masked = tape.scratch("masked_scores", scores.elements());
     Value out = tape.like("safe_softmax", scores);
     tape.elementwise("where", {plain.tensor}, out);
-    if (node) {
-        node->slots = {scores.output};
-        node->saved.push_back(tape.engine.save(out));
-        node->apply = [&tape](Node& n, Values& g) {
-            const Value kept = tape.engine.unpack(n.saved[0]);
-            Value back = tape.like("softmax_gradient", kept);
-            tape.elementwise("softmax_backward", {g[0].tensor, kept.tensor}, back, 3);
-            return Values{std::move(back)};
-        };
-    }
-    out.node = node;
+    keep_probabilities(tape, node, scores, out);
     return out;
 }
 

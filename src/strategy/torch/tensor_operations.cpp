@@ -212,21 +212,24 @@ Value batched_product(Tape& tape, std::string_view name, const Value& a_in, cons
     return out;
 }
 
+void keep_probabilities(Tape& tape, const NodeRef& node, const Value& scores, Value& out) {
+    out.node = node;
+    if (!node) return;
+    node->slots = {scores.output};
+    node->saved.push_back(tape.engine.save(out));
+    node->apply = [&tape](Node& n, Values& g) {
+        const Value kept = tape.engine.unpack(n.saved[0]);
+        Value back = tape.like("softmax_gradient", kept);
+        tape.elementwise("softmax_backward", {g[0].tensor, kept.tensor}, back, 3);
+        return Values{std::move(back)};
+    };
+}
+
 Value softmax(Tape& tape, const Value& x) {
-    auto node = tape.engine.node({x.node});
+    const NodeRef node = tape.engine.node({x.node});
     Value out = tape.like("softmax", x);
     tape.elementwise("softmax", {x.tensor}, out, 4);
-    if (node) {
-        node->slots = {x.output};
-        node->saved.push_back(tape.engine.save(out));
-        node->apply = [&tape](Node& n, Values& g) {
-            const Value kept = tape.engine.unpack(n.saved[0]);
-            Value back = tape.like("softmax_gradient", kept);
-            tape.elementwise("softmax_backward", {g[0].tensor, kept.tensor}, back, 3);
-            return Values{std::move(back)};
-        };
-    }
-    out.node = node;
+    keep_probabilities(tape, node, x, out);
     return out;
 }
 

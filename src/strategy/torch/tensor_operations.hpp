@@ -34,5 +34,7 @@ struct ProductShape {
 };
 [[nodiscard]] Value batched_product(Tape& tape, std::string_view name, const Value& a, const Value& b, const ProductShape& shape);
 [[nodiscard]] Value softmax(Tape& tape, const Value& x);
+/// What softmax, however its forward is made, leaves for backward: the probabilities `out`, kept, from which the scores' gradient is made.
+void keep_probabilities(Tape& tape, const NodeRef& node, const Value& scores, Value& out);
 
 }  // namespace zerosim::strategy::torch
