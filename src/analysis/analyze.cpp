@@ -76,8 +76,7 @@ void add_rank(RunReport& report, const schedule::Schedule& schedule, const trace
 
 /// Parts, roofline and critical path of the slowest rank's median step (the lower of the middle two).
 void add_step(RunReport& report, const schedule::Schedule& schedule, const trace::Trace& trace, const cluster::Cluster& cluster,
-              std::span<const RankSteps> ranks, std::size_t slowest) {
-    const RankSteps& own = ranks[slowest];
+              std::span<const trace::MatchedCollective> matched, const RankSteps& own, std::size_t slowest) {
     if (own.steps.empty()) return;
     report.step_parts = step_parts(schedule, own.steps, own.breakdowns);
     std::vector<std::size_t> order(own.steps.size());
@@ -85,14 +84,10 @@ void add_step(RunReport& report, const schedule::Schedule& schedule, const trace
     std::ranges::stable_sort(order, {}, [&](std::size_t i) { return own.steps[i].length(); });
     const std::size_t median_step = order[(order.size() - 1) / 2];
     report.roofline = roofline(own.steps[median_step], own.breakdowns[median_step], cluster, schedule.ranks);
-    std::vector<const StepTimes*> steps;
     std::vector<std::int64_t> numbers;
-    for (std::size_t index = 0; index < ranks.size(); ++index) {
-        const auto same = std::ranges::find(ranks[index].steps, own.steps[median_step].step, &StepTimes::step);
-        steps.push_back(same == ranks[index].steps.end() ? nullptr : &*same);
-        numbers.push_back(trace.ranks[index].rank);
-    }
-    report.critical_path = path_report(schedule, steps, critical_path(steps, slowest), numbers);
+    for (const trace::RankTrace& rank : trace.ranks) numbers.push_back(rank.rank);
+    const StepOfRank steps = steps_of_ranks(schedule, trace, matched, own.steps[median_step].step);
+    report.critical_path = path_report(schedule, critical_path(steps, slowest), numbers);
 }
 
 void add_totals(RunReport& report, const Facts& facts) {
@@ -119,6 +114,14 @@ const RankReport* RunReport::largest_rank() const {
     return largest == ranks.end() ? nullptr : &*largest;
 }
 
+TimeReport slowest_time(const schedule::Schedule& schedule, const trace::Trace& trace) {
+    const auto matched = trace::match_collectives(schedule, trace);
+    TimeReport slowest;
+    for (std::size_t index = 0; index < trace.ranks.size(); ++index)
+        if (TimeReport time = time_report(rank_steps(schedule, trace, matched, index).breakdowns); index == 0 || time.step > slowest.step) slowest = time;
+    return slowest;
+}
+
 RunReport analyze(const schedule::Schedule& schedule, const trace::Trace& trace, const cluster::Cluster& cluster, const Facts& facts) {
     check(!trace.ranks.empty(), "a report needs the trace of at least one rank");
     RunReport report;
@@ -129,16 +132,19 @@ RunReport analyze(const schedule::Schedule& schedule, const trace::Trace& trace,
     report.training = facts.training;
     report.formula = facts.formula;
     const auto matched = trace::match_collectives(schedule, trace);
-    std::vector<RankSteps> ranks;
+    RankSteps of_slowest; // those of all ranks at once are larger than the trace
+    std::size_t slowest = 0;
     for (std::size_t index = 0; index < trace.ranks.size(); ++index) {
-        ranks.push_back(rank_steps(schedule, trace, matched, index));
-        add_rank(report, schedule, trace, cluster, facts, ranks.back(), index);
+        RankSteps steps = rank_steps(schedule, trace, matched, index);
+        add_rank(report, schedule, trace, cluster, facts, steps, index);
+        if (index > 0 && report.ranks.back().time.step <= report.ranks[slowest].time.step) continue;
+        slowest = index;
+        of_slowest = std::move(steps);
     }
     report.memory = report.ranks.front().memory;
-    const auto slowest = std::ranges::max_element(report.ranks, {}, [](const RankReport& rank) { return rank.time.step; });
-    report.time = slowest->time;
-    report.hardware_flops = hardware_flops(schedule.program_of(slowest->rank));
-    add_step(report, schedule, trace, cluster, ranks, static_cast<std::size_t>(slowest - report.ranks.begin()));
+    report.time = report.ranks[slowest].time;
+    report.hardware_flops = hardware_flops(schedule.program_of(report.ranks[slowest].rank));
+    add_step(report, schedule, trace, cluster, matched, of_slowest, slowest);
     if (report.time.step <= 0) report.time.step = facts.untraced_step_seconds;
     add_totals(report, facts);
     if (trace.simulated && facts.residuals && !report.step_parts.empty())

@@ -38,6 +38,8 @@ struct Facts {
 /// The report of a run also says how the bytes handed out compare with the schedule's (RunReport::prediction, without times).
 [[nodiscard]] RunReport analyze(const schedule::Schedule& schedule, const trace::Trace& trace, const cluster::Cluster& cluster,
                                 const Facts& facts);
+/// The `time` of that report alone: the slowest rank's medians.
+[[nodiscard]] TimeReport slowest_time(const schedule::Schedule& schedule, const trace::Trace& trace);
 /// Adds the predicted step and the gap's split to the report of a measured run. Both traces hold at least one step.
 void add_prediction(RunReport& report, const schedule::Schedule& schedule, const trace::Trace& predicted, const trace::Trace& measured);
 

@@ -141,8 +141,11 @@ std::vector<std::string> comparison_notes(std::span<const std::string> labels, s
         peaks += fmt::format("{}{} of {:.0f} TFLOP/s ({})", peaks.empty() ? "" : ", ", labels[i], r.peak_flops / 1e12, r.peak_dtype);
         if (r.utilization_of_16_bit_peak > 0) of_16_bit += fmt::format("; of its 16-bit peak {} has {:.1f} %", labels[i], 100 * r.utilization_of_16_bit_peak);
     }
-    if (!differ) return {};
-    return {fmt::format("model FLOPs utilizations are parts of different peaks: {}{}", peaks, of_16_bit)};
+    std::vector<std::string> notes;
+    if (differ) notes.push_back(fmt::format("model FLOPs utilizations are parts of different peaks: {}{}", peaks, of_16_bit));
+    for (std::size_t i = 0; i < reports.size(); ++i)
+        if (const std::string line = links_line(reports[i]); !line.empty()) notes.push_back(labels[i] + ": " + line);
+    return notes;
 }
 
 }  // namespace zerosim::analysis

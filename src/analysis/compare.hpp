@@ -30,7 +30,8 @@ struct ComparedKey {
 };
 [[nodiscard]] std::vector<ComparedKey> differing_keys(std::span<const RunReport> reports);
 
-/// What a reader must know of the rows: utilizations of different peaks (fp8 beside bf16), with each report's of its 16-bit peak.
+/// What a reader must know of the rows: utilizations of different peaks (fp8 beside bf16), with each report's of its 16-bit peak; runs whose links
+/// were not those of the calibration.
 [[nodiscard]] std::vector<std::string> comparison_notes(std::span<const std::string> labels, std::span<const RunReport> reports);
 
 }  // namespace zerosim::analysis

@@ -24,8 +24,7 @@ struct RankStep {
 
 class PathWalk {
 public:
-    PathWalk(std::span<const StepTimes* const> steps, std::size_t rank_index)
-        : steps_(steps), rank_(rank_index), begin_(steps[rank_index]->start) {}
+    PathWalk(const StepOfRank& steps, std::size_t rank_index) : steps_(steps), rank_(rank_index), begin_(steps(rank_index)->start) {}
     std::vector<PathStretch> run();
 
 private:
@@ -37,12 +36,13 @@ private:
     void go_back_on_host(std::size_t row);
     [[nodiscard]] std::optional<OpId> latest_predecessor(OpId op);
     [[nodiscard]] std::optional<OpId> latest_dep(OpId op);
-    [[nodiscard]] bool ran_on_host_thread(const trace::OpTime& row, const trace::OpTime& next) const;
+    [[nodiscard]] bool ran_on_host_thread(const trace::OpTime& row, const trace::OpTime& next);
     void add(PathStretch::Kind kind, OpId op, std::int64_t begin);
     [[nodiscard]] const trace::OpTime& row_of(OpId op) { return *here().step->find(op); }
 
-    std::span<const StepTimes* const> steps_;
+    const StepOfRank& steps_;
     std::size_t rank_;
+    std::size_t limit_ = 16;           // of moves: each goes back in program order of some rank, or across ranks at one collective
     std::int64_t begin_;               // of the whole path
     OpId op_;                          // the op that ended at time_; invalid: the path has come to its begin
     std::int64_t time_ = 0;
@@ -53,7 +53,8 @@ private:
 RankStep& PathWalk::here() {
     RankStep& rank = ranks_[rank_];
     if (rank.step == nullptr) {
-        rank.step = steps_[rank_];
+        rank.step = steps_(rank_);
+        limit_ += 4 * rank.step->rows.size();
         rank.before = before_on_stream(*rank.step);
         rank.visited.assign(rank.before.size(), 0);
     }
@@ -68,14 +69,12 @@ void PathWalk::add(PathStretch::Kind kind, OpId op, std::int64_t begin) {
 }
 
 std::vector<PathStretch> PathWalk::run() {
-    const StepTimes& first = *steps_[rank_];
-    std::size_t limit = 16;   // every move goes back in program order of some rank, or across ranks at one collective
-    for (const StepTimes* step : steps_) limit += step == nullptr ? 0 : 4 * step->rows.size();
+    const StepTimes& first = *here().step;
     const auto last = std::ranges::max_element(first.rows, {}, [](const trace::OpTime& row) { return row.end; });   // the first such
     op_ = OpId{last->op};
     time_ = last->end;
     while (op_.valid() && time_ > begin_) {
-        check(limit-- > 0, "the critical path goes in a circle");
+        check(limit_-- > 0, "the critical path goes in a circle");
         cover_op();
     }
     if (time_ > begin_) add(PathStretch::Kind::host, OpId{}, begin_);
@@ -111,7 +110,7 @@ void PathWalk::cover_op() {
 /// Whether the trace holds the late member's row, which began when the collective was complete.
 bool PathWalk::shows_begin(const StepTimes::Member& late, std::int64_t complete) const {
     if (late.rank_index < 0 || static_cast<std::size_t>(late.rank_index) == rank_) return false;
-    const StepTimes* step = steps_[static_cast<std::size_t>(late.rank_index)];
+    const StepTimes* step = steps_(static_cast<std::size_t>(late.rank_index));
     const trace::OpTime* row = step == nullptr ? nullptr : step->find(OpId{late.op});
     return row != nullptr && row->begin >= complete;
 }
@@ -167,8 +166,8 @@ void PathWalk::go_back_on_host(std::size_t row) {
 }
 
 /// A kernel that held up the issue of the next op: the executor's compute stream is the issuing thread (docs/design.md).
-bool PathWalk::ran_on_host_thread(const trace::OpTime& row, const trace::OpTime& next) const {
-    const schedule::Program& program = *steps_[rank_]->program;
+bool PathWalk::ran_on_host_thread(const trace::OpTime& row, const trace::OpTime& next) {
+    const schedule::Program& program = *here().step->program;
     const Op& op = program.ops[row.op];
     return work_class(program, op) < kWorkClasses && program.streams[op.stream.index()].kind == schedule::StreamKind::compute &&
            row.begin < next.issue && row.end <= next.issue && row.end > row.begin;
@@ -213,8 +212,18 @@ std::optional<OpId> PathWalk::latest_predecessor(OpId op) {
 
 }  // namespace
 
-std::vector<PathStretch> critical_path(std::span<const StepTimes* const> steps, std::size_t rank_index) {
-    check(rank_index < steps.size() && steps[rank_index] != nullptr && !steps[rank_index]->rows.empty(), "a critical path needs a step");
+StepOfRank steps_of_ranks(const schedule::Schedule& schedule, const trace::Trace& trace, std::span<const trace::MatchedCollective> matched,
+                          std::int32_t step) {
+    return [&schedule, &trace, matched, step, made = std::map<std::size_t, std::optional<StepTimes>>{}](std::size_t index) mutable -> const StepTimes* {
+        const auto [known, fresh] = made.try_emplace(index);
+        if (fresh) known->second = timed_step(schedule, trace, matched, index, step);
+        return known->second ? &*known->second : nullptr;
+    };
+}
+
+std::vector<PathStretch> critical_path(const StepOfRank& steps, std::size_t rank_index) {
+    const StepTimes* step = steps(rank_index);
+    check(step != nullptr && !step->rows.empty(), "a critical path needs a step");
     return PathWalk(steps, rank_index).run();
 }
 

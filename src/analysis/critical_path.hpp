@@ -8,6 +8,7 @@
 #include "analysis/step_times.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -27,11 +28,16 @@ struct PathStretch {
     bool lacks_member = false;     // a collective that waited for a rank that the trace does not show
 };
 
-/// `steps`: one step of each rank of the trace (null where a rank has none); the path begins at the end of `steps[rank_index]`.
-[[nodiscard]] std::vector<PathStretch> critical_path(std::span<const StepTimes* const> steps, std::size_t rank_index);
+/// The same step of each rank of the trace, by index (null where a rank has none). Asked for where the path comes; the answers stay.
+using StepOfRank = std::function<const StepTimes*(std::size_t)>;
+/// That step of a trace, made when it is first asked for. Refers to all three.
+[[nodiscard]] StepOfRank steps_of_ranks(const schedule::Schedule& schedule, const trace::Trace& trace,
+                                        std::span<const trace::MatchedCollective> matched, std::int32_t step);
+
+/// The path begins at the end of the step of `rank_index`.
+[[nodiscard]] std::vector<PathStretch> critical_path(const StepOfRank& steps, std::size_t rank_index);
 
 /// Folded by name and phase. `ranks`: rank numbers by index in the trace.
-[[nodiscard]] CriticalPath path_report(const schedule::Schedule& schedule, std::span<const StepTimes* const> steps,
-                                       std::span<const PathStretch> path, std::span<const std::int64_t> ranks);
+[[nodiscard]] CriticalPath path_report(const schedule::Schedule& schedule, std::span<const PathStretch> path, std::span<const std::int64_t> ranks);
 
 }  // namespace zerosim::analysis

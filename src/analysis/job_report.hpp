@@ -24,6 +24,7 @@ struct VariationReport {
     double exposed_waiting = 0;                // of the traced rank where it is most: exposed communication beyond the undisturbed step's
     double shortest_busy = 0, mean_busy = 0, longest_busy = 0;
     std::vector<VaryingRank> waited_for;       // most waited for first
+    std::int64_t other_algorithms = 0;         // collectives for which the library chooses otherwise on the weaker links
 };
 
 /// Seconds and shares of a long job. docs/metrics.md, Reliability.

@@ -52,13 +52,12 @@ std::string label_of(const schedule::Schedule& schedule, const schedule::Program
 
 }  // namespace
 
-CriticalPath path_report(const schedule::Schedule& schedule, std::span<const StepTimes* const> steps, std::span<const PathStretch> path,
-                         std::span<const std::int64_t> ranks) {
+CriticalPath path_report(const schedule::Schedule& schedule, std::span<const PathStretch> path, std::span<const std::int64_t> ranks) {
     CriticalPath report;
     std::map<std::tuple<std::string, std::string, std::string>, Group> groups;
     std::int64_t total = 0;
     for (const PathStretch& stretch : path) {
-        const schedule::Program& program = *steps[stretch.rank_index]->program;
+        const schedule::Program& program = schedule.program_of(ranks[stretch.rank_index]);
         const auto [group_name, name] = group_and_name(schedule, program, stretch);
         const std::string phase = stretch.op.valid() ? phase_of(program.op(stretch.op)) : "";
         Group& group = groups[{group_name, name, phase}];

@@ -36,8 +36,16 @@ double memory_peak(const cluster::DeviceSpec& device, double bytes) {
     return bytes <= static_cast<double>(host.cache_bytes) ? std::max(host.cached_bytes_per_second, device.memory_bytes_per_second) : device.memory_bytes_per_second;
 }
 
-void add_op(ClassSum& sum, const schedule::Program& program, const schedule::Op& op, const cluster::DeviceSpec& device, double cores) {
-    const kernel::Work work = schedule::op_work(program, op);
+/// What torch.compile leaves of an element-wise op's bytes: fused with its neighbours, it does not pass them through memory (as in cost/).
+double share_left(const schedule::Op& op, std::size_t kind, const cluster::Software& software) {
+    // Of a framework's own element-wise ops those in blocks are compiled.
+    const bool fused = op.kind == schedule::OpKind::compute && (op.kernel != kernel::Kernel::elementwise || op.tags.layer >= 0);
+    return software.compiled && fused && work_class_name(kind) == std::string_view("elementwise") ? software.compiled_traffic : 1.0;
+}
+
+void add_op(ClassSum& sum, const schedule::Program& program, const schedule::Op& op, const cluster::DeviceSpec& device, double cores, double share) {
+    kernel::Work work = schedule::op_work(program, op);
+    work.bytes *= share;
     const double matrix = per(work.matrix_flops, matrix_peak(program, op, device) * cores);
     const double vector = per(work.flops - work.matrix_flops, vector_peak(device) * cores);
     // A CPU's core does matrix and vector arithmetic one after the other; a GPU's tensor cores run beside the others (as in cost/).
@@ -64,7 +72,7 @@ std::vector<RooflineRow> roofline(const StepTimes& step, const Breakdown& breakd
         const schedule::Op& op = program.ops[time.op];
         const std::size_t kind = work_class(program, op);
         if (has_roof(kind) && program.streams[op.stream.index()].kind == schedule::StreamKind::compute)
-            add_op(sums[kind], program, op, cluster.device, cores);
+            add_op(sums[kind], program, op, cluster.device, cores, share_left(op, kind, cluster.software));
     }
     for (const Wait& wait : breakdown.waits) {
         if (wait.cause.valid() || !wait.next.valid()) continue;

@@ -8,6 +8,7 @@
 #include "analysis/explanation.hpp"
 #include "analysis/inference_report.hpp"
 #include "analysis/job_report.hpp"
+#include "analysis/links_report.hpp"
 #include "analysis/step_report.hpp"
 #include "analysis/zero_formulas.hpp"
 #include "schedule/memory.hpp"
@@ -106,6 +107,7 @@ struct RunReport {
     std::optional<ZeroFormula> formula;
     std::optional<PredictionReport> prediction;
     std::optional<TransportReport> transport;                    // GPUs of several ranks
+    std::optional<LinksReport> links;                            // a run on CPUs of several ranks
     std::optional<VariationReport> variation;                    // variation.*
     std::optional<ReliabilityReport> reliability;                // of a simulated job
     std::optional<InferenceReport> inference;                    // mode inference
@@ -125,5 +127,8 @@ struct RunReport {
     /// The rank (or role) with the highest peak; the lowest such. Null when no rank is listed.
     [[nodiscard]] const RankReport* largest_rank() const;
 };
+
+/// Of `links`; "" where the run has none.
+[[nodiscard]] std::string links_line(const RunReport& report);
 
 }  // namespace zerosim::analysis

@@ -23,7 +23,9 @@ StepTimes slice(const schedule::Program& program, const trace::RankTrace& rank, 
     result.row_of_op.assign(result.last_op - result.first_op, -1);
     result.last_begin.assign(result.last_op - result.first_op, INT64_MIN);
     result.last_member.assign(result.last_op - result.first_op, {});
-    for (const trace::OpTime& raw : std::ranges::equal_range(rank.times, step, {}, &trace::OpTime::step)) {
+    const auto rows = std::ranges::equal_range(rank.times, step, {}, &trace::OpTime::step);
+    result.rows.reserve(rows.size());
+    for (const trace::OpTime& raw : rows) {
         check(raw.op >= result.first_op && raw.op < result.last_op, "a traced op lies outside the segment of its step");
         const trace::OpTime time = aligned(raw, rank.clock_offset);
         result.start = result.rows.empty() ? time.issue : std::min(result.start, time.issue);
@@ -71,24 +73,37 @@ void use_last_arrivals(std::map<std::int32_t, StepTimes>& steps, const trace::Ra
     }
 }
 
-}  // namespace
-
-std::vector<StepTimes> timed_steps(const schedule::Schedule& schedule, const trace::Trace& trace,
-                                   std::span<const trace::MatchedCollective> matched, std::size_t rank_index) {
+/// Rows of steps [first, last] of a rank, with when the others came; steps without rows are left out.
+std::vector<StepTimes> steps_between(const schedule::Schedule& schedule, const trace::Trace& trace, std::span<const trace::MatchedCollective> matched,
+                                     std::size_t rank_index, std::int32_t first, std::int32_t last) {
     const trace::RankTrace& rank = trace.ranks.at(rank_index);
     check(std::ranges::is_sorted(rank.times, {}, &trace::OpTime::step), "a trace holds its rows in issue order");
-    const std::int32_t last = rank.times.empty() ? 0 : rank.times.back().step;
     std::map<std::int32_t, StepTimes> steps;
-    // Of a simulation the last two: where ranks differ it goes on until these agree (sim::simulate_until_steady).
-    const std::int32_t first = trace.simulated ? std::max(2, last - 1) : 2;
-    for (std::int32_t step = std::min(first, last); step <= last && step > 0; ++step)
-        steps.emplace(step, slice(schedule.program_of(rank.rank), rank, step));
+    for (std::int32_t step = first; step <= last && step > 0; ++step) steps.emplace(step, slice(schedule.program_of(rank.rank), rank, step));
     raise_last_begins(steps, trace, matched, rank_index);
     use_last_arrivals(steps, rank, schedule.program_of(rank.rank));
     std::vector<StepTimes> result;
     for (auto& [number, step] : steps)
         if (!step.rows.empty()) result.push_back(std::move(step));
     return result;
+}
+
+}  // namespace
+
+std::vector<StepTimes> timed_steps(const schedule::Schedule& schedule, const trace::Trace& trace,
+                                   std::span<const trace::MatchedCollective> matched, std::size_t rank_index) {
+    const trace::RankTrace& rank = trace.ranks.at(rank_index);
+    const std::int32_t last = rank.times.empty() ? 0 : rank.times.back().step;
+    // Of a simulation the last two: where ranks differ it goes on until these agree (sim::simulate_until_steady).
+    const std::int32_t first = trace.simulated ? std::max(2, last - 1) : 2;
+    return steps_between(schedule, trace, matched, rank_index, std::min(first, last), last);
+}
+
+std::optional<StepTimes> timed_step(const schedule::Schedule& schedule, const trace::Trace& trace,
+                                    std::span<const trace::MatchedCollective> matched, std::size_t rank_index, std::int32_t step) {
+    std::vector<StepTimes> one = steps_between(schedule, trace, matched, rank_index, step, step);
+    if (one.empty()) return std::nullopt;
+    return std::move(one.front());
 }
 
 }  // namespace zerosim::analysis

@@ -8,6 +8,7 @@
 #include "trace/trace.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -40,5 +41,9 @@ struct StepTimes {
 /// Steps of `rank_index` that the reported times are taken over: all after the first, or the first when there is no other.
 [[nodiscard]] std::vector<StepTimes> timed_steps(const schedule::Schedule& schedule, const trace::Trace& trace,
                                                  std::span<const trace::MatchedCollective> matched, std::size_t rank_index);
+
+/// One of these; nothing where the trace has no rows of it.
+[[nodiscard]] std::optional<StepTimes> timed_step(const schedule::Schedule& schedule, const trace::Trace& trace,
+                                                  std::span<const trace::MatchedCollective> matched, std::size_t rank_index, std::int32_t step);
 
 }  // namespace zerosim::analysis

@@ -19,6 +19,9 @@ struct LogOrigin {
     std::string host;
 };
 
+/// Names and values come from files and users: what is no UTF-8, or a control character that a terminal would obey, as \xNN.
+[[nodiscard]] std::string printable(std::string_view text);
+
 [[nodiscard]] std::string log_line(const LogOrigin& origin, LogLevel level, std::string_view text);
 
 class Log {

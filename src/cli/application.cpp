@@ -11,9 +11,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <new>
 #include <sstream>
 #include <string_view>
+#include <system_error>
 
 namespace zerosim::cli {
 namespace {
@@ -95,6 +97,15 @@ std::map<std::string, std::string> environment_map(const char* const* environmen
     return map;
 }
 
+/// `mpirun -n 4 zerosim simulate` answers four times.
+void warn_of_copies(Command command) {
+    constexpr std::array kOfOneProcess{Command::simulate, Command::sweep, Command::compare, Command::show, Command::report, Command::list};
+    if (std::ranges::find(kOfOneProcess, command) == kOfOneProcess.end()) return;
+    const char *processes = std::getenv("OMPI_COMM_WORLD_SIZE"), *rank = std::getenv("OMPI_COMM_WORLD_RANK");
+    if (processes == nullptr || rank == nullptr || std::string_view(rank) != "0" || std::string_view(processes) == "1") return;
+    print_remarks({fmt::format("mpirun started {} processes, and each does all of '{}' alone: leave mpirun out; --ranks says how many ranks a job has", processes, name(command))}, {});
+}
+
 bool asks_help(const std::string& word) { return word == "--help" || word == "-h"; }
 
 int dispatch(const std::vector<std::string>& words, const char* const* environment) {
@@ -116,6 +127,7 @@ int dispatch(const std::vector<std::string>& words, const char* const* environme
         fmt::print("{}", help_of(row));
         return 0;
     }
+    warn_of_copies(row.command);
     return row.function({row.command, arguments, environment_map(environment), config::default_search_paths()});
 }
 
@@ -133,6 +145,8 @@ Failure describe_failure(const std::exception_ptr& error) {
         return {static_cast<int>(known.code()), known.what()};
     } catch (const std::bad_alloc&) {
         return {static_cast<int>(ExitCode::environment), "not enough memory"};
+    } catch (const std::system_error& system) { // a full disk behind stdout, no more threads, a folder that may not be read
+        return {static_cast<int>(ExitCode::environment), system.what()};
     } catch (const std::exception& other) {
         return {static_cast<int>(ExitCode::bug),
                 fmt::format("{}\n  hint: this is a bug in zerosim; please report it with the command line", other.what())};

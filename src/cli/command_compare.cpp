@@ -9,7 +9,7 @@
 #include "report/compare_table.hpp"
 #include "report/csv.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -64,6 +64,10 @@ int command_compare(const Invocation& invocation) {
         throw ConfigError(fmt::format("compare takes two or more results (JSON) or scenario files; {} given, as in: "
                                       "zerosim compare stage0.json stage3.json", inputs.size()));
     const config::CommandLine line = config::parse_command_line(invocation.command, invocation.arguments);
+    const std::vector<std::string>& systems = config::find_option("strategy.system")->choices;
+    for (const std::string& input : inputs)
+        if (std::ranges::find(systems, input) != systems.end())
+            throw ConfigError(fmt::format("'{}' is neither a result nor a scenario file; systems side by side: zerosim sweep --over strategy.system={}", input, fmt::join(inputs, ",")));
     std::vector<analysis::RunReport> reports;
     for (const std::string& input : inputs)
         reports.push_back(is_result_file(input) ? read_result_file(input).report : simulate_scenario(input, line, invocation));

@@ -8,7 +8,7 @@
 #include "model/families.hpp"
 #include "report/text_table.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace zerosim::cli {
@@ -116,7 +116,7 @@ std::vector<Listing> listings(const std::vector<std::string>& positionals, const
     if (what == "scenarios") return {list_scenarios(paths)};
     if (what == "kernels") return {list_kernels()};
     const std::vector<std::string> names{"models", "clusters", "scenarios", "kernels"};
-    throw ConfigError(fmt::format("command line: nothing called '{}' can be listed{}", what, did_you_mean(what, names)));
+    throw ConfigError(fmt::format("command line: '{}' is not one of {}{}", what, fmt::join(names, ", "), did_you_mean(what, names)));
 }
 
 } // namespace

@@ -34,7 +34,9 @@ int command_doctor(const Invocation& invocation);
 
 /// "zerosim: warning: ..." on stderr, one line each; notes without the word.
 void print_remarks(const std::vector<std::string>& warnings, const std::vector<std::string>& notes);
-/// The result of a command: to the file of `--output`, or to stdout. EnvironmentError when it cannot be written.
+/// Before the work that leads to it: EnvironmentError when `write_result` could not write there. Leaves the file as it is.
+void require_writable(const std::string& output);
+/// The result of a command: to the file of `--output`, or to stdout. Where the file cannot be written, to stdout with an EnvironmentError.
 void write_result(const std::string& output, const std::string& text);
 
 } // namespace zerosim::cli

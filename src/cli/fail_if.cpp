@@ -35,19 +35,30 @@ std::string trimmed(std::string text) {
     return text;
 }
 
+struct Condition {
+    std::string field;
+    char comparison = '>';
+    double limit = 0;
+};
+
+Condition parse(const std::string& text) {
+    const auto at = text.find_first_of("<>");
+    if (at == std::string::npos || at == 0)
+        throw ConfigError(fmt::format("fail-if '{}' has no comparison; write FIELD>VALUE or FIELD<VALUE, as in memory.peak_allocated_bytes>80GiB", text));
+    return {trimmed(text.substr(0, at)), text[at], threshold(trimmed(text.substr(at + 1)), text)};
+}
+
 }  // namespace
 
+void check_condition(const std::string& condition) { (void)parse(condition); }
+
 bool condition_holds(const std::string& condition, const analysis::RunReport& report) {
-    const auto at = condition.find_first_of("<>");
-    if (at == std::string::npos || at == 0)
-        throw ConfigError(fmt::format("fail-if '{}' has no comparison; write FIELD>VALUE or FIELD<VALUE, as in memory.peak_allocated_bytes>80GiB", condition));
-    const std::string field = trimmed(condition.substr(0, at));
-    const double limit = threshold(trimmed(condition.substr(at + 1)), condition);
+    const auto [field, comparison, limit] = parse(condition);
     std::vector<std::pair<std::string, double>> fields;
     collect(nlohmann::json::parse(report::render_json(report)), "", fields);
     std::vector<std::string> names;
     for (const auto& [name, value] : fields) {
-        if (name == field) return condition[at] == '>' ? value > limit : value < limit;
+        if (name == field) return comparison == '>' ? value > limit : value < limit;
         names.push_back(name);
     }
     throw ConfigError(fmt::format("fail-if '{}': the report has no number '{}'{}", condition, field, did_you_mean(field, names)));

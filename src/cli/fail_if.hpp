@@ -9,6 +9,8 @@
 
 namespace zerosim::cli {
 
+/// ConfigError unless it is FIELD>VALUE or FIELD<VALUE; the field is looked up when there is a report.
+void check_condition(const std::string& condition);
 /// True when the condition holds. ConfigError for an unknown field (with the nearest) or a malformed condition.
 [[nodiscard]] bool condition_holds(const std::string& condition, const analysis::RunReport& report);
 

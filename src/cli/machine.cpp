@@ -1,6 +1,7 @@
 #include "cli/machine.hpp"
 
 #include "base/units.hpp"
+#include "cli/control_group.hpp"
 #include "device/gpu.hpp"
 
 #include <fmt/core.h>
@@ -16,11 +17,10 @@ namespace zerosim::cli {
 namespace {
 
 /// The first word of a file, or "".
-std::string first_word(const char* path, std::string* second = nullptr) {
+std::string first_word(const char* path) {
     std::ifstream file(path);
     std::string word;
     file >> word;
-    if (second != nullptr) file >> *second;
     return word;
 }
 
@@ -41,19 +41,13 @@ int available_cores() {
     cpu_set_t mask;
     CPU_ZERO(&mask);
     int cores = sched_getaffinity(0, sizeof(mask), &mask) == 0 ? CPU_COUNT(&mask) : 1;
-    // cgroup v2: "quota period" in microseconds, or "max period" (kernel's admin-guide/cgroup-v2).
-    std::string period_text;
-    const auto quota = parse_real(first_word("/sys/fs/cgroup/cpu.max", &period_text));
-    const auto period = parse_real(period_text);
-    if (quota && period && *period > 0) cores = std::min(cores, std::max(1, static_cast<int>(std::ceil(*quota / *period))));
+    if (const auto quota = control_group_room().cores) cores = std::min(cores, static_cast<int>(std::ceil(*quota)));
     return std::max(1, cores);
 }
 
 std::int64_t available_memory() {
     std::int64_t memory = mem_available();
-    const auto limit = parse_integer(first_word("/sys/fs/cgroup/memory.max"));
-    const auto used = parse_integer(first_word("/sys/fs/cgroup/memory.current"));
-    if (limit && used) memory = std::min(memory, std::max<std::int64_t>(0, *limit - *used));
+    if (const auto left = control_group_room().memory) memory = std::min(memory, *left);
     return memory;
 }
 
@@ -72,6 +66,11 @@ std::int64_t last_level_cache() {
     std::int64_t total = 0;
     for (const auto& [cores, bytes] : bytes_by_cores) total += bytes;
     return total;
+}
+
+std::int64_t own_cache() {
+    const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); // 0 or -1: unknown
+    return bytes > 0 ? bytes : 0;
 }
 
 std::string host_name() {

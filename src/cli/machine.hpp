@@ -11,12 +11,14 @@
 
 namespace zerosim::cli {
 
-/// Cores this process may use: its affinity mask, and the control group's quota (cpu.max) where that is less.
+/// Cores this process may use: its affinity mask, and the control groups' quota where that is less.
 [[nodiscard]] int available_cores();
-/// Bytes that can be had now: MemAvailable, and what the control group (memory.max) leaves where that is less; 0 = unknown.
+/// Bytes that can be had now: MemAvailable, and what the control groups leave where that is less; 0 = unknown.
 [[nodiscard]] std::int64_t available_memory();
 /// Bytes of last-level cache of the cores this machine has, each shared one counted once (sysfs); 0 = unknown.
 [[nodiscard]] std::int64_t last_level_cache();
+/// Bytes of one core's own, second-level cache; 0 = unknown.
+[[nodiscard]] std::int64_t own_cache();
 [[nodiscard]] std::string host_name();
 /// Cores, and the launcher's ranks per node from its variables (Open MPI, MPICH). The world size comes from MPI itself.
 [[nodiscard]] config::Machine this_machine(const std::map<std::string, std::string>& environment);

@@ -4,8 +4,14 @@
 
 #include <fmt/core.h>
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
+#include <system_error>
 
 namespace zerosim::cli {
 
@@ -15,15 +21,37 @@ void print_remarks(const std::vector<std::string>& warnings, const std::vector<s
     for (const std::string& note : notes) log.info(note);
 }
 
+namespace {
+
+bool is_stdout(const std::string& output) { return output.empty() || output == "-"; }
+
+std::string reason() { return std::generic_category().message(errno); }
+
+}  // namespace
+
+void require_writable(const std::string& output) {
+    namespace fs = std::filesystem;
+    std::error_code error;
+    const fs::file_status status = fs::status(output, error);
+    if (is_stdout(output) || (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status))) return;
+    const int file = ::open(output.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (file < 0) throw EnvironmentError(fmt::format("output '{}' cannot be written: {}", output, reason()));
+    ::close(file);
+    if (!fs::exists(status)) fs::remove(output, error);
+}
+
 void write_result(const std::string& output, const std::string& text) {
-    if (output.empty() || output == "-") {
+    if (is_stdout(output)) {
         fmt::print("{}", text);
         return;
     }
     std::ofstream file(output, std::ios::binary);
     file << text;
     file.close();
-    if (!file) throw EnvironmentError(fmt::format("output '{}' cannot be written", output));
+    if (file) return;
+    const std::string why = reason();
+    fmt::print("{}", text);   // what took a day to compute is not lost with the disk
+    throw EnvironmentError(fmt::format("output '{}' cannot be written: {}; the result went to stdout instead", output, why));
 }
 
 } // namespace zerosim::cli

@@ -35,6 +35,12 @@ void warn_of_size(const analysis::RunReport& report, const config::Resolved& res
 
 }  // namespace
 
+void check_presentable(const config::RunOptions& run) {
+    if (!run.fail_if.empty()) check_condition(run.fail_if);
+    require_writable(run.output);
+    if (!run.perfetto.empty()) require_writable(run.perfetto);
+}
+
 int present(const analysis::RunReport& report, const schedule::Schedule& schedule, const trace::Trace& trace, const config::Resolved& resolved,
             const Invocation& invocation) {
     write_result(resolved.run.output, render(report, resolved, invocation));

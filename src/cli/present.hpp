@@ -10,6 +10,8 @@
 
 namespace zerosim::cli {
 
+/// Before the work: throws what can already be known to fail at its end, a malformed --fail-if or a file that cannot be written.
+void check_presentable(const config::RunOptions& run);
 /// Returns 1 when --fail-if holds, else 0.
 [[nodiscard]] int present(const analysis::RunReport& report, const schedule::Schedule& schedule, const trace::Trace& trace, const config::Resolved& resolved,
                           const Invocation& invocation);

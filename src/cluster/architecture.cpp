@@ -11,11 +11,12 @@
 namespace zerosim::cluster {
 namespace {
 
-// Resident threads: CUDA programming guide, compute capabilities (2,048 on 7.0, 8.0, 9.0 and 10.0, 1,536 on 8.6, 8.9 and 12.0); AMD: 32 waves
-// of 64 on a compute unit (CDNA 2 and 3 ISA). Multiprocessors: V100 80, A100 108, A40 84, L40S 142, H200 132, B200 148, RTX PRO 6000 188; one
+// Resident threads: CUDA programming guide, compute capabilities (1,024 on 7.5, 2,048 on 7.0, 8.0, 9.0 and 10.0, 1,536 on 8.6, 8.9, 12.0); AMD: 32 waves
+// of 64 on a compute unit (CDNA 2 and 3 ISA). Multiprocessors: V100 80, T4 40, A100 108, A40 84, L40S 142, H200 132, B200 148, RTX PRO 6000 188; one
 // die of MI250X 110 compute units, MI300X and MI325X 304 (the makers' data sheets).
-constexpr std::array<Architecture, 9> kArchitectures{{
+constexpr std::array<Architecture, 10> kArchitectures{{
     {"sm_70", 70, 80, 2048},
+    {"sm_75", 75, 40, 1024},
     {"sm_80", 80, 108, 2048},
     {"sm_86", 86, 84, 1536},
     {"sm_89", 89, 142, 1536},

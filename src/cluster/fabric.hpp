@@ -4,8 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
-#include <vector>
 
 namespace zerosim::cluster {
 
@@ -25,6 +25,9 @@ struct Fabric {
     Wiring wiring = Wiring::switched;
     /// LL128 needs 128-byte stores that arrive whole: not on every network (the plug-in of EFA on p4d switches it off).
     bool network_ll128 = true;
+    /// What NCCL_ALGO and NCCL_PROTO leave to choose from, which some networks' plug-ins prescribe: a bit for each, in the order of
+    /// allowed_algorithms and allowed_protocols; 0 = all.
+    std::uint8_t algorithms = 0, protocols = 0;
     /// Devices that reach one another over the node's links (a PCIe switch, an NVLink bridge); 0 = all of the node. Larger groups
     /// go through the host's bridges.
     std::int64_t island_devices = 0;
@@ -46,7 +49,10 @@ struct Fabric {
 /// `none`, `nccl-volta`, `nccl-ampere` (and Ada), `nccl-hopper`, `nccl-blackwell`. Throws ConfigError.
 [[nodiscard]] CollectiveTuning collective_tuning(std::string_view name);
 [[nodiscard]] std::string_view name(CollectiveTuning tuning);
-[[nodiscard]] std::vector<std::string_view> wiring_names();
-[[nodiscard]] std::vector<std::string_view> tuning_names();
+/// Lists of `ring`, `tree`, `nvls`, `nvls-tree`, `pat` and of `ll`, `ll128`, `simple`, separated by commas. Throw ConfigError.
+[[nodiscard]] std::uint8_t allowed_algorithms(std::string_view list);
+[[nodiscard]] std::uint8_t allowed_protocols(std::string_view list);
+[[nodiscard]] std::string algorithm_list(std::uint8_t allowed);
+[[nodiscard]] std::string protocol_list(std::uint8_t allowed);
 
 } // namespace zerosim::cluster

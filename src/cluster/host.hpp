@@ -14,6 +14,7 @@ struct Host {
     double nvme_read_bytes_per_second = 0;      // all drives of a node, achieved; 0 = no drives
     double nvme_write_bytes_per_second = 0;
     double nvme_latency_seconds = 0;
+    std::int64_t threads_per_rank = 0;          // of a rank's host kernels (OMP_NUM_THREADS); 0 = as many as use the memory's rate
 };
 
 } // namespace zerosim::cluster

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <string_view>
-#include <vector>
 
 namespace zerosim::cluster {
 
@@ -23,14 +22,17 @@ struct HostTransport {
     // A broadcast between two ranks, whose bytes go one way: what it takes of a message's latency, and its rate in cache; rate 0 = not measured.
     double one_way_latency_share = 1;
     double one_way_bytes_per_second = 0;
-    // Within a step other work has driven buffers and the transport's own memory out of the core's cache; 0 = as when repeated alone.
-    double cold_latency_seconds = 0;      // a message's, beside the link's latency
-    double cold_bytes_per_second = 0;     // of a link
+    // Within a step other work has driven buffers and the transport's own memory out of the core's own cache (shared: the last-level cache
+    // holds them), or out of all (cold). What a message takes beside the link's latency, and the link's rate; 0 = as when repeated alone.
+    double shared_latency_seconds = 0, shared_bytes_per_second = 0;
+    double cold_latency_seconds = 0, cold_bytes_per_second = 0;
+    // What one all-gather of 64 KiB between so many ranks took while the above was measured: later runs tell by it whether the links are still those.
+    double reference_seconds = 0;
+    std::int64_t reference_ranks = 0; // 0 = not known
 };
 
 /// `exchange`, `ring`, `recursive`, `bruck`, `hierarchical`, `fastest`. Throws ConfigError.
 [[nodiscard]] HostAlgorithm host_algorithm(std::string_view name);
 [[nodiscard]] std::string_view name(HostAlgorithm algorithm);
-[[nodiscard]] std::vector<std::string_view> host_algorithm_names();
 
 } // namespace zerosim::cluster

@@ -9,17 +9,8 @@
 
 namespace zerosim::comm {
 
-namespace {
-
-[[nodiscard]] bool is_reduction(CollectiveKind kind) {
-    return kind == CollectiveKind::all_reduce || kind == CollectiveKind::reduce_scatter;
-}
-
-} // namespace
-
 std::int64_t message_bytes(CollectiveKind kind, std::int64_t count, DType dtype, std::int64_t ranks) {
-    const bool per_rank = kind != CollectiveKind::all_reduce && kind != CollectiveKind::broadcast;
-    return count * size_of(dtype) * (per_rank ? ranks : 1);
+    return count * size_of(dtype) * (has_parts(kind) ? ranks : 1);
 }
 
 std::int64_t scratch_bytes(CollectiveKind kind, std::int64_t count, DType dtype, std::int64_t ranks) {
@@ -33,11 +24,12 @@ void check_call(const CollectiveCall& call, int rank, int ranks) {
     if (call.count < 0) fail("the count is negative");
     if (call.root < 0 || call.root >= ranks) fail("the root is not a rank of the group");
     if (is_reduction(call.kind) != (call.reduction != Reduction::none))
-        fail("a sum or average belongs to all-reduce and reduce-scatter, and to nothing else");
+        fail("a sum or average belongs to all-reduce, reduce-scatter and reduce, and to nothing else");
     if (call.reduction == Reduction::average && (call.dtype == DType::int32 || call.dtype == DType::int64 || call.dtype == DType::uint8))
         fail("an average is of floats");
-    const bool broadcast = call.kind == CollectiveKind::broadcast;
-    const bool sends = !broadcast || rank == call.root, receives = !broadcast || rank != call.root;
+    const bool broadcast = call.kind == CollectiveKind::broadcast, root = rank == call.root;
+    const bool sends = root || (!broadcast && call.kind != CollectiveKind::scatter);
+    const bool receives = root ? !broadcast : call.kind != CollectiveKind::reduce && call.kind != CollectiveKind::gather;
     if (call.count > 0 && ((sends && !call.send) || (receives && !call.receive))) fail("a buffer is missing");
 }
 

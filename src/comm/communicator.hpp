@@ -12,10 +12,11 @@
 
 namespace zerosim::comm {
 
-/// `count` = elements each rank contributes (all-gather, broadcast, all-to-all per peer) or receives (reduce-scatter),
-/// all of them for all-reduce. In place: send is the own slice of receive (all-gather), receive the own slice of send
-/// (reduce-scatter), receive == send (all-reduce, broadcast). Broadcast: send counts on the root alone, whose receive may be
-/// null. Reductions: fp32, fp64 in their own precision; bf16 and fp16 move 2-byte words, add in fp32 and round once; always in
+/// `count` = elements each rank contributes (all-gather, gather, broadcast, send-recv, all-to-all per peer) or receives
+/// (reduce-scatter, scatter), all of them for all-reduce and reduce. In place: send is the own slice of receive (all-gather, the root
+/// of a gather), receive the own slice of send (reduce-scatter, the root of a scatter), receive == send (all-reduce, reduce,
+/// broadcast). Broadcast: send counts on the root alone, whose receive may be null; scatter: send on the root alone; reduce, gather:
+/// receive on the root alone. Send-recv: every rank sends to the next and receives from the one before, round the ring. Reductions: fp32, fp64 in their own precision; bf16 and fp16 move 2-byte words, add in fp32 and round once; always in
 /// rank order, so the same bits at every run and on every back end.
 struct CollectiveCall {
     CollectiveKind kind = CollectiveKind::all_reduce;

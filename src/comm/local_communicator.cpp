@@ -96,6 +96,7 @@ private:
     void reach(Flight& flight, std::uint64_t sequence, Stage stage, Flight::State state);
     void check_same(const CollectiveCall& mine, const CollectiveCall& theirs, int peer, std::uint64_t sequence) const;
     void transfer(const CollectiveCall& call, std::uint64_t sequence);
+    void sum_chunk(const CollectiveCall& call, std::uint64_t sequence, std::byte* out);
     void sum_slice(const CollectiveCall& call, std::uint64_t sequence, std::int64_t begin, std::int64_t count, std::byte* out);
     void collect_chunks(const CollectiveCall& call, std::uint64_t sequence);
 
@@ -203,6 +204,7 @@ void LocalCommunicator::transfer(const CollectiveCall& call, std::uint64_t seque
     const TransferGuard guard(*group_, rank_);
     const std::int64_t slice = call.count * size_of(call.dtype);
     std::byte* receive = bytes(call.receive);
+    const CollectiveCall& root = group_->slot(call.root, sequence).call;
     switch (call.kind) {
         case CollectiveKind::all_gather:
         case CollectiveKind::all_to_all:
@@ -213,16 +215,24 @@ void LocalCommunicator::transfer(const CollectiveCall& call, std::uint64_t seque
             }
             return;
         case CollectiveKind::broadcast:
-            if (receive) copy_bytes(receive, bytes(group_->slot(call.root, sequence).call.send), slice);
+            if (receive) copy_bytes(receive, bytes(root.send), slice);
             return;
         case CollectiveKind::reduce_scatter: return sum_slice(call, sequence, rank_ * call.count, call.count, receive);
-        case CollectiveKind::all_reduce: {
-            const std::int64_t chunk = (call.count + size() - 1) / size();
-            const std::int64_t begin = std::min(rank_ * chunk, call.count);
-            const std::int64_t count = std::min(chunk, call.count - begin);
-            return sum_slice(call, sequence, begin, count, receive + begin * size_of(call.dtype));
-        }
+        case CollectiveKind::all_reduce: return sum_chunk(call, sequence, receive);
+        case CollectiveKind::reduce: return sum_chunk(call, sequence, bytes(root.receive)); // each its part, where the root wants it
+        case CollectiveKind::gather: return copy_bytes(bytes(root.receive) + rank_ * slice, bytes(call.send), slice);
+        case CollectiveKind::scatter: return copy_bytes(receive, bytes(root.send) + rank_ * slice, slice);
+        case CollectiveKind::send_recv:
+            return copy_bytes(receive, bytes(group_->slot((rank_ + size() - 1) % size(), sequence).call.send), slice);
     }
+}
+
+/// This rank's share of a whole sum, into its place in `out`.
+void LocalCommunicator::sum_chunk(const CollectiveCall& call, std::uint64_t sequence, std::byte* out) {
+    const std::int64_t chunk = (call.count + size() - 1) / size();
+    const std::int64_t begin = std::min(rank_ * chunk, call.count);
+    const std::int64_t count = std::min(chunk, call.count - begin);
+    sum_slice(call, sequence, begin, count, out + begin * size_of(call.dtype));
 }
 
 void LocalCommunicator::sum_slice(const CollectiveCall& call, std::uint64_t sequence, std::int64_t begin, std::int64_t count,

@@ -53,18 +53,26 @@ Ticket MpiCommunicator::start(const CollectiveCall& call) {
     const auto [ticket, flight] = ring_.push();
     flight->call = call;
     flight->complete = flight->reduces = flight->gathered = false;
-    flight->request = MPI_REQUEST_NULL;
-    if (size_ == 1) {
+    flight->request = flight->sent = MPI_REQUEST_NULL;
+    if (size_ == 1)
         copy_alone(call);
-    } else if (call.count > 0) { // on all ranks alike
-        if (call.kind == CollectiveKind::all_reduce)
-            start_all_reduce(*flight);
-        else if (call.kind == CollectiveKind::reduce_scatter)
-            start_reduce_scatter(*flight);
-        else
-            start_alone(*flight);
-    }
+    else if (call.count > 0) // on all ranks alike
+        begin(*flight);
     return ticket;
+}
+
+void MpiCommunicator::begin(Flight& flight) {
+    switch (flight.call.kind) {
+        case CollectiveKind::all_reduce:
+        case CollectiveKind::reduce: return start_whole_sum(flight);
+        case CollectiveKind::reduce_scatter: return start_reduce_scatter(flight);
+        case CollectiveKind::broadcast:
+        case CollectiveKind::gather:
+        case CollectiveKind::scatter: return start_rooted(flight);
+        case CollectiveKind::send_recv: return start_send_recv(flight);
+        case CollectiveKind::all_gather:
+        case CollectiveKind::all_to_all: return start_alone(flight);
+    }
 }
 
 bool MpiCommunicator::test(Ticket ticket) {
@@ -89,9 +97,11 @@ void MpiCommunicator::advance(Flight& flight) {
         flight.complete = flight.reduction.complete();
         return;
     }
-    int done = 0;
-    check_mpi(MPI_Test(&flight.request, &done, MPI_STATUS_IGNORE), "MPI_Test");
-    if (!done) return;
+    for (MPI_Request* request : {&flight.request, &flight.sent}) {
+        int done = *request == MPI_REQUEST_NULL ? 1 : 0;
+        if (!done) check_mpi(MPI_Test(request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+        if (!done) return;
+    }
     if (flight.gathered) sum_gathered(flight);
     flight.complete = true;
 }
@@ -105,17 +115,40 @@ void MpiCommunicator::start_alone(Flight& flight) {
         check_mpi(MPI_Iallgather(call.send == own ? MPI_IN_PLACE : call.send, count, type, call.receive, count, type,
                                  direct_.get(), &flight.request),
                   "MPI_Iallgather");
-    } else if (call.kind == CollectiveKind::all_to_all) {
+    } else {
         check_mpi(MPI_Ialltoall(call.send, count, type, call.receive, count, type, direct_.get(), &flight.request),
                   "MPI_Ialltoall");
+    }
+}
+
+void MpiCommunicator::start_rooted(Flight& flight) {
+    const CollectiveCall& call = flight.call;
+    const int count = static_cast<int>(call.count);
+    const MPI_Datatype type = mpi_type(call.dtype);
+    const std::int64_t own = rank_ * call.count * size_of(call.dtype);
+    const bool root = rank_ == call.root;
+    if (call.kind == CollectiveKind::gather) {
+        const bool in_place = root && call.send == static_cast<const std::byte*>(call.receive) + own;
+        check_mpi(MPI_Igather(in_place ? MPI_IN_PLACE : call.send, count, type, call.receive, count, type, call.root, direct_.get(), &flight.request),
+                  "MPI_Igather");
+    } else if (call.kind == CollectiveKind::scatter) {
+        const bool in_place = root && call.receive == static_cast<const std::byte*>(call.send) + own;
+        check_mpi(MPI_Iscatter(call.send, count, type, in_place ? MPI_IN_PLACE : call.receive, count, type, call.root, direct_.get(), &flight.request),
+                  "MPI_Iscatter");
     } else {
-        void* buffer = call.receive;
-        if (rank_ == call.root) {
-            copy_alone(call);
-            buffer = const_cast<void*>(call.send); // MPI_Ibcast only reads the root's buffer
-        }
+        if (root) copy_alone(call);
+        void* const buffer = root ? const_cast<void*>(call.send) : call.receive; // MPI_Ibcast only reads the root's buffer
         check_mpi(MPI_Ibcast(buffer, count, type, call.root, direct_.get(), &flight.request), "MPI_Ibcast");
     }
+}
+
+/// Messages between two ranks match in the order they start, which is the same on both.
+void MpiCommunicator::start_send_recv(Flight& flight) {
+    const CollectiveCall& call = flight.call;
+    const int count = static_cast<int>(call.count);
+    const MPI_Datatype type = mpi_type(call.dtype);
+    check_mpi(MPI_Irecv(call.receive, count, type, (rank_ + size_ - 1) % size_, 0, direct_.get(), &flight.request), "MPI_Irecv");
+    check_mpi(MPI_Isend(call.send, count, type, (rank_ + 1) % size_, 0, direct_.get(), &flight.sent), "MPI_Isend");
 }
 
 void MpiCommunicator::start_reduce_scatter(Flight& flight) {
@@ -127,13 +160,22 @@ void MpiCommunicator::start_reduce_scatter(Flight& flight) {
               "MPI_Ireduce_scatter_block");
 }
 
-void MpiCommunicator::start_all_reduce(Flight& flight) {
+void MpiCommunicator::start_library_sum(Flight& flight) {
+    const CollectiveCall& call = flight.call;
+    const int count = static_cast<int>(call.count);
+    const MPI_Datatype type = mpi_type(call.dtype);
+    const bool reduce = call.kind == CollectiveKind::reduce;
+    const void* send = call.send == call.receive && (!reduce || rank_ == call.root) ? MPI_IN_PLACE : call.send;
+    if (reduce)
+        check_mpi(MPI_Ireduce(send, call.receive, count, type, MPI_SUM, call.root, direct_.get(), &flight.request), "MPI_Ireduce");
+    else
+        check_mpi(MPI_Iallreduce(send, call.receive, count, type, MPI_SUM, direct_.get(), &flight.request), "MPI_Iallreduce");
+}
+
+void MpiCommunicator::start_whole_sum(Flight& flight) {
     const CollectiveCall& call = flight.call;
     if (library_sums(call)) {
-        const void* send = call.send == call.receive ? MPI_IN_PLACE : call.send;
-        check_mpi(MPI_Iallreduce(send, call.receive, static_cast<int>(call.count), mpi_type(call.dtype), MPI_SUM, direct_.get(),
-                                 &flight.request),
-                  "MPI_Iallreduce");
+        start_library_sum(flight);
     } else if (size_ * call.count * size_of(call.dtype) <= kGatheredReductionBytes) {
         start_gathered(flight);
     } else {
@@ -154,13 +196,18 @@ void MpiCommunicator::start_gathered(Flight& flight) {
     const int count = static_cast<int>(call.count);
     const MPI_Datatype type = mpi_type(call.dtype);
     flight.gathered = true;
-    flight.gather.resize(static_cast<std::size_t>(size_ * call.count * size_of(call.dtype)));
-    check_mpi(MPI_Iallgather(call.send, count, type, flight.gather.data(), count, type, direct_.get(), &flight.request),
-              "MPI_Iallgather");
+    const bool reduce = call.kind == CollectiveKind::reduce;
+    if (!reduce || rank_ == call.root) flight.gather.resize(static_cast<std::size_t>(size_ * call.count * size_of(call.dtype)));
+    void* const all = flight.gather.data(); // of a reduce the root's alone is written
+    if (reduce)
+        check_mpi(MPI_Igather(call.send, count, type, all, count, type, call.root, direct_.get(), &flight.request), "MPI_Igather");
+    else
+        check_mpi(MPI_Iallgather(call.send, count, type, all, count, type, direct_.get(), &flight.request), "MPI_Iallgather");
 }
 
 void MpiCommunicator::sum_gathered(Flight& flight) {
     const CollectiveCall& call = flight.call;
+    if (call.kind == CollectiveKind::reduce && rank_ != call.root) return;
     for (int peer = 0; peer < size_; ++peer)
         sources_[static_cast<std::size_t>(peer)] = flight.gather.data() + peer * call.count * size_of(call.dtype);
     rank_order_sum(call.dtype, sources_, call.receive, call.count, call.reduction);

@@ -17,9 +17,9 @@ namespace zerosim::comm {
 /// Who sums: this program in rank order, or the MPI library in an order of its own (fp32 and fp64; others stay in rank order).
 enum class ReductionOrder : std::uint8_t { rank, library };
 
-/// all-gather, broadcast, all-to-all: MPI's non-blocking call. Reductions: MpiReduction. All-reduces of at most
-/// kGatheredReductionBytes: MPI_Iallgather of everything into the communicator's own buffer and the whole sum on every rank, one
-/// exchange instead of two.
+/// all-gather, broadcast, all-to-all, gather, scatter: MPI's non-blocking call; send-recv: MPI_Isend and MPI_Irecv. Reductions:
+/// MpiReduction. All-reduces of at most kGatheredReductionBytes: MPI_Iallgather of everything into the communicator's own buffer and
+/// the whole sum on every rank, one exchange instead of two; reduces likewise with MPI_Igather and the sum on the root.
 class MpiCommunicator final : public Communicator {
 public:
     /// Collective over `parent`. Tests pass short segments.
@@ -38,14 +38,19 @@ private:
         CollectiveCall call;
         bool complete = true;
         bool reduces = false;  // by `reduction`
-        bool gathered = false; // a small all-reduce
+        bool gathered = false; // a small all-reduce or reduce
         MPI_Request request = MPI_REQUEST_NULL;
+        MPI_Request sent = MPI_REQUEST_NULL; // of a send-recv
         MpiReduction reduction;
-        std::vector<std::byte> gather; // a small all-reduce's contributions
+        std::vector<std::byte> gather; // a small reduction's contributions
     };
 
+    void begin(Flight& flight);
     void start_alone(Flight& flight);
-    void start_all_reduce(Flight& flight);
+    void start_rooted(Flight& flight);
+    void start_send_recv(Flight& flight);
+    void start_whole_sum(Flight& flight);
+    void start_library_sum(Flight& flight);
     void start_reduce_scatter(Flight& flight);
     void start_reduction(Flight& flight);
     void start_gathered(Flight& flight);

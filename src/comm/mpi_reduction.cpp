@@ -42,7 +42,7 @@ void MpiReduction::begin(const CollectiveCall& call, MPI_Comm comm, int rank, in
     comm_ = comm;
     rank_ = rank;
     size_ = size;
-    elements_ = all_reduce() ? call.count : call.count * size;
+    elements_ = whole() ? call.count : call.count * size;
     slice_ = (elements_ + size - 1) / size;
     segment_ = std::max<std::int64_t>(segment_bytes / size_of(call.dtype), 1);
     segments_ = (slice_ + segment_ - 1) / segment_;
@@ -72,9 +72,9 @@ void MpiReduction::advance() {
     while (summed_ < segments_) {
         Slot& next = slot(summed_);
         if (!done(next.scatter)) return;
-        if (all_reduce() && !done(next.gather)) return; // its lists are about to be used again
+        if (whole() && !done(next.gather)) return; // its lists are about to be used again
         sum(summed_);
-        if (all_reduce()) gather(summed_);
+        if (whole()) gather(summed_);
         ++summed_;
         start_scatters();
     }
@@ -110,9 +110,25 @@ void MpiReduction::gather(std::int64_t segment) {
         out.gathered.push(theirs.count, theirs.begin);
     }
     const MPI_Datatype type = mpi_type(call_.dtype);
+    if (call_.kind == CollectiveKind::reduce) {
+        const void* const own = has_result() ? MPI_IN_PLACE : out.sums.data();
+        check_mpi(MPI_Igatherv(own, out.gathered.counts[static_cast<std::size_t>(rank_)], type, call_.receive, out.gathered.counts.data(),
+                               out.gathered.displacements.data(), type, call_.root, comm_, &out.gather),
+                  "MPI_Igatherv");
+        return;
+    }
     check_mpi(MPI_Iallgatherv(MPI_IN_PLACE, 0, type, call_.receive, out.gathered.counts.data(), out.gathered.displacements.data(),
                               type, comm_, &out.gather),
               "MPI_Iallgatherv");
+}
+
+std::byte* MpiReduction::sum_address(std::int64_t segment) {
+    const Part own = part(segment, rank_);
+    const std::int64_t bytes = size_of(call_.dtype);
+    if (has_result()) return static_cast<std::byte*>(call_.receive) + (whole() ? own.begin : segment * segment_) * bytes;
+    std::vector<std::byte>& sums = slot(segment).sums;
+    sums.resize(static_cast<std::size_t>(std::max(own.count * bytes, static_cast<std::int64_t>(sums.size()))));
+    return sums.data();
 }
 
 void MpiReduction::sum(std::int64_t segment) {
@@ -124,8 +140,7 @@ void MpiReduction::sum(std::int64_t segment) {
                                     : static_cast<const std::byte*>(call_.scratch) + scratch_offset(segment, peer) * bytes;
         sources_[static_cast<std::size_t>(peer)] = from;
     }
-    const std::int64_t to = all_reduce() ? own.begin : segment * segment_;
-    rank_order_sum(call_.dtype, sources_, static_cast<std::byte*>(call_.receive) + to * bytes, own.count, call_.reduction);
+    rank_order_sum(call_.dtype, sources_, sum_address(segment), own.count, call_.reduction);
 }
 
 } // namespace zerosim::comm

@@ -1,5 +1,5 @@
-// MpiReduction: one reduce-scatter or all-reduce on MPI as a pipeline of segments: MPI_Ialltoallv into scratch, own sum in rank
-// order, for all-reduce MPI_Iallgatherv of the sums. A part of MpiCommunicator, which polls it.
+// MpiReduction: one reduce-scatter, all-reduce or reduce on MPI as a pipeline of segments: MPI_Ialltoallv into scratch, own sum in
+// rank order, then MPI_Iallgatherv of the sums (all-reduce) or MPI_Igatherv to the root (reduce). Part of MpiCommunicator, which polls it.
 // Does not block and allocates nothing once its lists have grown.
 #pragma once
 
@@ -7,6 +7,7 @@
 #include "comm/mpi_handle.hpp"
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -39,12 +40,15 @@ private:
     struct Slot {
         MPI_Request scatter = MPI_REQUEST_NULL, gather = MPI_REQUEST_NULL;
         Counts sent, received, gathered;
+        std::vector<std::byte> sums; // of a reduce, on ranks that are not its root
     };
     struct Part {
         std::int64_t begin = 0, count = 0;
     };
 
-    [[nodiscard]] bool all_reduce() const { return call_.kind == CollectiveKind::all_reduce; }
+    /// An all-reduce or a reduce: what is summed goes on.
+    [[nodiscard]] bool whole() const { return call_.kind != CollectiveKind::reduce_scatter; }
+    [[nodiscard]] bool has_result() const { return call_.kind != CollectiveKind::reduce || rank_ == call_.root; }
     [[nodiscard]] Slot& slot(std::int64_t segment) { return slots_[static_cast<std::size_t>(segment % kDepth)]; }
     /// Elements of `peer`'s slice in a segment, as a range of the whole message.
     [[nodiscard]] Part part(std::int64_t segment, int peer) const;
@@ -54,6 +58,7 @@ private:
     void scatter(std::int64_t segment);
     void gather(std::int64_t segment);
     void sum(std::int64_t segment);
+    [[nodiscard]] std::byte* sum_address(std::int64_t segment);
 
     CollectiveCall call_;
     MPI_Comm comm_ = MPI_COMM_NULL;

@@ -11,6 +11,7 @@
 namespace zerosim::comm {
 
 MpiSession::MpiSession() : exceptions_(std::uncaught_exceptions()) {
+    const bool by_srun_alone = slurm_tasks() > 1 && std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr;   // MPI sets it when it starts
     int provided = MPI_THREAD_SINGLE;
     check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
     if (provided < MPI_THREAD_SERIALIZED) {
@@ -21,6 +22,9 @@ MpiSession::MpiSession() : exceptions_(std::uncaught_exceptions()) {
     }
     check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
     check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &size_), "MPI_Comm_size");
+    if (by_srun_alone && size_ == 1)   // each task would train a job of its own
+        throw EnvironmentError(fmt::format("srun started {} tasks, but MPI sees this one alone: start them with srun --mpi=pmix (srun --mpi=list says what this "
+                                           "Slurm has), or with mpirun inside of the allocation", slurm_tasks()));
 }
 
 MpiSession::~MpiSession() {

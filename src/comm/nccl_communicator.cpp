@@ -43,12 +43,48 @@ ncclConfig_t without_blocking() {
 /// A broadcast's root may have none; NCCL's kernel writes there unless it is the buffer that is sent.
 void* received_at(const CollectiveCall& call, int rank) { return rank == call.root && call.receive == nullptr ? const_cast<void*>(call.send) : call.receive; }
 
-void all_to_all(const NcclLibrary& nccl, const CollectiveCall& call, int size, ncclComm_t communicator, cudaStream_t stream) {
+bool is_transfers(CollectiveKind kind) {
+    return kind == CollectiveKind::all_to_all || kind == CollectiveKind::gather || kind == CollectiveKind::scatter || kind == CollectiveKind::send_recv;
+}
+
+/// Kinds that are sends and receives, as nccl-tests has them (alltoall.cu, gather.cu, scatter.cu, sendrecv.cu): between begin and end of a group.
+void transfers(const NcclLibrary& nccl, const CollectiveCall& call, int rank, int size, ncclComm_t communicator, cudaStream_t stream) {
     const auto bytes = static_cast<std::size_t>(call.count * size_of(call.dtype));
-    for (int peer = 0; peer < size; ++peer) {
-        const auto offset = bytes * static_cast<std::size_t>(peer);
-        nccl.check(nccl.send(static_cast<const std::byte*>(call.send) + offset, bytes, ncclInt8, peer, communicator, stream), "ncclSend", communicator);
-        nccl.check(nccl.recv(static_cast<std::byte*>(call.receive) + offset, bytes, ncclInt8, peer, communicator, stream), "ncclRecv", communicator);
+    const auto send = [&](int peer, int part) {
+        const auto* const from = static_cast<const std::byte*>(call.send) + bytes * static_cast<std::size_t>(part);
+        nccl.check(nccl.send(from, bytes, ncclInt8, peer, communicator, stream), "ncclSend", communicator);
+    };
+    const auto receive = [&](int peer, int part) {
+        auto* const to = static_cast<std::byte*>(call.receive) + bytes * static_cast<std::size_t>(part);
+        nccl.check(nccl.recv(to, bytes, ncclInt8, peer, communicator, stream), "ncclRecv", communicator);
+    };
+    const bool root = rank == call.root;
+    switch (call.kind) {
+        case CollectiveKind::gather:
+            send(call.root, 0);
+            for (int peer = 0; root && peer < size; ++peer) receive(peer, peer);
+            return;
+        case CollectiveKind::scatter:
+            receive(call.root, 0);
+            for (int peer = 0; root && peer < size; ++peer) send(peer, peer);
+            return;
+        case CollectiveKind::send_recv: return send((rank + 1) % size, 0), receive((rank + size - 1) % size, 0);
+        default:
+            for (int peer = 0; peer < size; ++peer) send(peer, peer), receive(peer, peer);
+    }
+}
+
+/// One call of NCCL's. Not for `is_transfers`.
+ncclResult_t one_call(const NcclLibrary& nccl, const CollectiveCall& call, int rank, ncclComm_t communicator, cudaStream_t stream) {
+    const auto count = static_cast<std::size_t>(call.count);
+    const ncclDataType_t type = type_of(call.dtype);
+    switch (call.kind) {
+        case CollectiveKind::all_gather: return nccl.all_gather(call.send, call.receive, count, type, communicator, stream);
+        case CollectiveKind::reduce_scatter: return nccl.reduce_scatter(call.send, call.receive, count, type, operation_of(call.reduction), communicator, stream);
+        case CollectiveKind::all_reduce: return nccl.all_reduce(call.send, call.receive, count, type, operation_of(call.reduction), communicator, stream);
+        case CollectiveKind::reduce: return nccl.reduce(call.send, call.receive, count, type, operation_of(call.reduction), call.root, communicator, stream);
+        case CollectiveKind::broadcast: return nccl.broadcast(call.send, received_at(call, rank), count, type, call.root, communicator, stream);
+        default: throw BugError("NCCL has no such collective");
     }
 }
 
@@ -154,54 +190,34 @@ std::unique_ptr<NcclCommunicator> NcclCommunicator::split(int colour, int key) c
 
 void NcclCommunicator::enqueue(const CollectiveCall& call, void* native) {
     check_call(call, rank_, size_);
-    const auto count = static_cast<std::size_t>(call.count);
     const auto stream = static_cast<cudaStream_t>(native);
-    const ncclDataType_t type = type_of(call.dtype);
-    ncclResult_t status = ncclSuccess;
-    switch (call.kind) {
-        case CollectiveKind::all_gather: status = library_->all_gather(call.send, call.receive, count, type, communicator_, stream); break;
-        case CollectiveKind::reduce_scatter: status = library_->reduce_scatter(call.send, call.receive, count, type, operation_of(call.reduction), communicator_, stream); break;
-        case CollectiveKind::all_reduce: status = library_->all_reduce(call.send, call.receive, count, type, operation_of(call.reduction), communicator_, stream); break;
-        case CollectiveKind::broadcast: status = library_->broadcast(call.send, received_at(call, rank_), count, type, call.root, communicator_, stream); break;
-        case CollectiveKind::all_to_all: {
-            begin_group();
-            try {
-                all_to_all(*library_, call, size_, communicator_, stream);
-            } catch (const Error&) {
-                static_cast<void>(library_->group_end());   // an open group would keep back every call after it, aborts too
-                throw;
-            }
-            return end_group();
+    if (is_transfers(call.kind)) {
+        begin_group();
+        try {
+            transfers(*library_, call, rank_, size_, communicator_, stream);
+        } catch (const Error&) {
+            static_cast<void>(library_->group_end());   // an open group would keep back every call after it, aborts too
+            throw;
         }
-        default: throw BugError("NCCL has no such collective");
+        return end_group();
     }
+    const ncclResult_t status = one_call(*library_, call, rank_, communicator_, stream);
     library_->check(status, "a collective", communicator_);
     if (status == ncclInProgress) wait_until_ready("starting a collective");
 }
 
 std::function<void()> NcclCommunicator::raw_call(const CollectiveCall& call, void* native) const {
-    const auto count = static_cast<std::size_t>(call.count);
     const auto stream = static_cast<cudaStream_t>(native);
-    const ncclDataType_t type = type_of(call.dtype);
     const auto raw = [nccl = library_, communicator = communicator_](auto start) {
         return [nccl, communicator, start] { nccl->check(start(*nccl, communicator), "NCCL's own call", communicator); };
     };
-    const auto reduces = [&] { return operation_of(call.reduction); };
-    switch (call.kind) {
-        case CollectiveKind::all_gather: return raw([=](const NcclLibrary& n, ncclComm_t c) { return n.all_gather(call.send, call.receive, count, type, c, stream); });
-        case CollectiveKind::reduce_scatter:
-            return raw([=, op = reduces()](const NcclLibrary& n, ncclComm_t c) { return n.reduce_scatter(call.send, call.receive, count, type, op, c, stream); });
-        case CollectiveKind::all_reduce:
-            return raw([=, op = reduces()](const NcclLibrary& n, ncclComm_t c) { return n.all_reduce(call.send, call.receive, count, type, op, c, stream); });
-        case CollectiveKind::broadcast: return raw([=, to = received_at(call, rank_)](const NcclLibrary& n, ncclComm_t c) { return n.broadcast(call.send, to, count, type, call.root, c, stream); });
-        case CollectiveKind::all_to_all:
-            return raw([=, size = size_](const NcclLibrary& n, ncclComm_t c) {
-                n.check(n.group_start(), "ncclGroupStart", c);
-                all_to_all(n, call, size, c, stream);
-                return n.group_end();
-            });
-    }
-    throw BugError("NCCL has no such collective");
+    if (is_transfers(call.kind))
+        return raw([=, rank = rank_, size = size_](const NcclLibrary& n, ncclComm_t c) {
+            n.check(n.group_start(), "ncclGroupStart", c);
+            transfers(n, call, rank, size, c, stream);
+            return n.group_end();
+        });
+    return raw([=, rank = rank_](const NcclLibrary& n, ncclComm_t c) { return one_call(n, call, rank, c, stream); });
 }
 
 void NcclCommunicator::begin_group() { library_->check(library_->group_start(), "ncclGroupStart", communicator_); }

@@ -34,6 +34,7 @@ struct NcclLibrary {
     decltype(::ncclGroupEnd)* group_end = nullptr;
     decltype(::ncclGroupStart)* group_start = nullptr;
     decltype(::ncclRecv)* recv = nullptr;
+    decltype(::ncclReduce)* reduce = nullptr;
     decltype(::ncclReduceScatter)* reduce_scatter = nullptr;
     decltype(::ncclSend)* send = nullptr;
 
@@ -60,6 +61,7 @@ struct NcclLibrary {
         library.find("ncclGroupEnd", group_end);
         library.find("ncclGroupStart", group_start);
         library.find("ncclRecv", recv);
+        library.find("ncclReduce", reduce);
         library.find("ncclReduceScatter", reduce_scatter);
         library.find("ncclSend", send);
     }

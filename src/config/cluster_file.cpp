@@ -69,8 +69,12 @@ constexpr Key kKeys[] = {
     {"node.uncached-link-gigabytes-per-second", kGiga, ZEROSIM_KEY(transport.uncached_bytes_per_second)},
     {"node.one-way-link-gigabytes-per-second", kGiga, ZEROSIM_KEY(transport.one_way_bytes_per_second)},
     {"node.one-way-latency-share", 1, ZEROSIM_KEY(transport.one_way_latency_share)},
+    {"node.shared-latency-microseconds", kMicro, ZEROSIM_KEY(transport.shared_latency_seconds)},
+    {"node.shared-link-gigabytes-per-second", kGiga, ZEROSIM_KEY(transport.shared_bytes_per_second)},
     {"node.cold-latency-microseconds", kMicro, ZEROSIM_KEY(transport.cold_latency_seconds)},
     {"node.cold-link-gigabytes-per-second", kGiga, ZEROSIM_KEY(transport.cold_bytes_per_second)},
+    {"node.reference-microseconds", kMicro, ZEROSIM_KEY(transport.reference_seconds)},
+    {"node.reference-ranks", 1, ZEROSIM_KEY(transport.reference_ranks)},
     {"node.island-devices", 1, ZEROSIM_KEY(fabric.island_devices)},
     {"node.bridge-gigabytes-per-second", kGiga, ZEROSIM_KEY(fabric.bridge_bytes_per_second)},
     {"node.bridges", 1, ZEROSIM_KEY(fabric.bridges)},
@@ -110,7 +114,7 @@ double number(const IniFile& file, const IniEntry& entry) {
     if (entry.key.ends_with("efficiency") && (value > 1 || value == 0))
         throw ConfigError(
             fmt::format("{}: {} = {} is not a fraction above 0 and up to 1", file.place(entry), entry.key, entry.value));
-    constexpr std::array kCounts{"node.devices", "node.cores", "node.island-devices", "node.bridges", "node.gpus-per-pcie-switch",
+    constexpr std::array kCounts{"node.devices", "node.cores", "node.reference-ranks", "node.island-devices", "node.bridges", "node.gpus-per-pcie-switch",
                                  "device.multiprocessors", "network.cards", "network.leaf-nodes"};
     const bool count = std::find(kCounts.begin(), kCounts.end(), entry.key) != kCounts.end();
     if (count && (value != std::floor(value) || value < 1 || value > 1e6))
@@ -152,6 +156,10 @@ bool apply_text_key(Cluster& result, const IniFile& file, const IniEntry& entry)
         result.transport.algorithm = placed([](std::string_view name) { return cluster::host_algorithm(name); });
     else if (entry.key == "network.ll128")
         result.fabric.network_ll128 = one_of("true", "false");
+    else if (entry.key == "collective.nccl-algorithms")
+        result.fabric.algorithms = placed([](std::string_view list) { return cluster::allowed_algorithms(list); });
+    else if (entry.key == "collective.nccl-protocols")
+        result.fabric.protocols = placed([](std::string_view list) { return cluster::allowed_protocols(list); });
     else if (entry.key == "device.kind")
         result.device.is_cpu = one_of("cpu", "gpu");
     else if (entry.key == "calibration.measured")
@@ -163,7 +171,8 @@ bool apply_text_key(Cluster& result, const IniFile& file, const IniEntry& entry)
 
 std::vector<std::string> key_names() {
     std::vector<std::string> names = {"device.name", "device.kind", "device.generation", "device.architecture", "calibration.software", "calibration.measured",
-                                      "node.wiring", "network.wiring", "collective.tuning", "collective.algorithm", "network.ll128", "cluster.base"};
+                                      "node.wiring", "network.wiring", "collective.tuning", "collective.algorithm", "network.ll128", "collective.nccl-algorithms",
+                                      "collective.nccl-protocols", "cluster.base"};
     for (const Key& key : kKeys) names.emplace_back(key.name);
     for (std::string& key : host_kernel_keys()) names.push_back(std::move(key));
     return names;
@@ -187,13 +196,18 @@ Cluster parse(const IniFile& file, Cluster result = {}) {
         const auto entry =
             std::find_if(file.entries.begin(), file.entries.end(), [&](const IniEntry& e) { return e.key == key.name; });
         if (entry != file.entries.end()) {
-            key.set(result, number(file, *entry) * key.unit);
+            constexpr double kMost = 9e18; // of 63 bits: sizes are kept in whole bytes
+            const double value = number(file, *entry) * key.unit;
+            if (value > kMost) throw ConfigError(fmt::format("{}: {} = {} is out of range (at most {:g})", file.place(*entry), entry->key, entry->value, kMost / key.unit));
+            key.set(result, value);
         }
         const bool required = result.device.is_cpu ? key.required_of_cpu : key.required_of_gpu;
         if (required && key.get(result) <= 0)
             throw ConfigError(
                 fmt::format("{}: a cluster of {}s needs {}, above 0", file.name, result.device.is_cpu ? "cpu" : "gpu", key.name));
     }
+    if ((result.transport.reference_seconds > 0) != (result.transport.reference_ranks > 0))
+        throw ConfigError(fmt::format("{}: node.reference-microseconds and node.reference-ranks say together what one all-gather took: give both", file.name));
     return result;
 }
 
@@ -209,6 +223,8 @@ std::string words_text(const std::string& section, const Cluster& cluster) {
     add("node", fabric.wiring != plain.wiring, "wiring", cluster::name(fabric.wiring));
     add("network", fabric.network != plain.network, "wiring", cluster::name(fabric.network));
     add("network", !fabric.network_ll128, "ll128", "false");
+    add("collective", fabric.algorithms != 0, "nccl-algorithms", cluster::algorithm_list(fabric.algorithms));
+    add("collective", fabric.protocols != 0, "nccl-protocols", cluster::protocol_list(fabric.protocols));
     add("collective", fabric.tuning != plain.tuning, "tuning", cluster::name(fabric.tuning));
     add("collective", cluster.transport.algorithm != usual.algorithm, "algorithm", cluster::name(cluster.transport.algorithm));
     return text;
@@ -219,12 +235,6 @@ bool is_path(const std::string& name) { return name.find('/') != std::string::np
 bool is_file(const fs::path& path) {
     std::error_code error;
     return fs::is_regular_file(path, error);
-}
-
-std::string known_names(const std::vector<std::string>& names) {
-    std::string text;
-    for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-    return text;
 }
 
 } // namespace
@@ -245,8 +255,8 @@ fs::path find_cluster(const std::string& name_or_path, const SearchPaths& paths)
     if (const fs::path own = user_clusters() / (name_or_path + ".cfg"); !user_clusters().empty() && is_file(own)) return own;
     if (const auto shipped = paths.find("clusters", name_or_path)) return *shipped;
     const std::vector<std::string> names = cluster_names(paths);
-    throw ConfigError(fmt::format("unknown cluster '{}'{} (known: {}; or the path of a .cfg file)", name_or_path,
-                                  did_you_mean(name_or_path, names), known_names(names)));
+    throw ConfigError(fmt::format("unknown cluster '{}'{} (zerosim list clusters; or the path of a .cfg file)", name_or_path,
+                                  did_you_mean(name_or_path, names)));
 }
 
 namespace {
@@ -258,8 +268,15 @@ Cluster load_file(const fs::path& path, const SearchPaths& paths, int depth) {
         std::find_if(file.entries.begin(), file.entries.end(), [](const IniEntry& e) { return e.key == "cluster.base"; });
     if (base == file.entries.end()) return parse(file);
     if (depth > 8) throw ConfigError(fmt::format("{}: bases of bases, more than 8 deep: a circle?", file.place(*base)));
-    const fs::path beside = path.parent_path() / (base->value + ".cfg");
-    return parse(file, load_file(is_file(beside) ? beside : find_cluster(base->value, paths), paths, depth + 1));
+    const fs::path beside = path.parent_path() / (base->value + (base->value.ends_with(".cfg") ? "" : ".cfg"));
+    const auto found = [&] {
+        try {
+            return is_file(beside) ? beside : find_cluster(base->value, paths);
+        } catch (const ConfigError& error) {
+            throw ConfigError(fmt::format("{}: {}", file.place(*base), error.what()));
+        }
+    };
+    return parse(file, load_file(found(), paths, depth + 1));
 }
 
 } // namespace

@@ -19,6 +19,8 @@ std::int64_t elements(const Values& values, const char* key) {
 
 /// transformers/integrations/deepspeed.py, trainer_config_finalize.
 void settle_deepspeed(Values& values, const model::Model& model) {
+    // offload_config.py: the default until pull request 8207.
+    if (values.text("strategy.deepspeed-release") != "0.19") values.set_default("strategy.pin-memory", "false", "from strategy.deepspeed-release");
     const double h = static_cast<double>(model.hidden);
     const auto settle = [&](const char* key, double number, const char* rule) {
         if (values.text(key) == "auto")
@@ -44,6 +46,8 @@ strategy::DeepSpeedOptions deepspeed_of(const Values& values) {
     o.reduce_scatter = values.boolean("strategy.reduce-scatter");
     o.multi_rank_allreduce = values.boolean("strategy.multi-rank-bucket-allreduce");
     o.round_robin_gradients = values.boolean("strategy.round-robin-gradients");
+    const std::string& release = values.text("strategy.deepspeed-release");
+    o.release = release == "0.14" ? 14 : release == "0.16" ? 16 : 19;
     o.pin_memory = values.boolean("strategy.pin-memory");
     o.offload_ratio = values.real("strategy.offload-ratio");
     o.max_in_cpu = elements(values, "strategy.offload-max-in-cpu");

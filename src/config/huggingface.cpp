@@ -63,7 +63,7 @@ LoadedModel import_huggingface(std::string_view text, const std::string& name, c
         const char* const towers = keys.has("text_config") ? "; of a model of several towers, 'text_config' is a file of its own, and "
                                                              "groups of parameters describe the whole (docs/models.md)"
                                                            : "";
-        keys.refuse(fmt::format("model_type '{}' is not one of {}{}{}", type, fmt::join(types, ", "), did_you_mean(type, types), towers));
+        keys.refuse(fmt::format("model_type '{}' is not one of {}{}{}", type, fmt::join(types, ", "), towers, did_you_mean(type, types)));
     }
     if (type == "qwen") {
         import_qwen(keys, loaded.model);

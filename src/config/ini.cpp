@@ -31,6 +31,9 @@ std::string_view without_comment(std::string_view line) {
 std::string IniFile::place(const IniEntry& entry) const { return fmt::format("{}:{}", name, entry.line); }
 
 IniFile parse_ini(const std::string& name, std::string_view text) {
+    constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF"; // Windows' editors write one
+    if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+    if (text.find('\0') != std::string_view::npos) throw ConfigError(fmt::format("{}: holds zero bytes: not a text file in UTF-8", name));
     IniFile file{name, {}};
     std::map<std::string, int> lines;
     std::string section;

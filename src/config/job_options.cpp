@@ -18,12 +18,15 @@
 namespace zerosim::config {
 namespace {
 
+/// Parts between separators, empty ones too: "nic:1:" has three, so that what was left out is missed. None of an empty text.
 std::vector<std::string> split(std::string_view text, char separator) {
     std::vector<std::string> parts;
     while (!text.empty()) {
-        const std::size_t end = std::min(text.find(separator), text.size());
+        const std::size_t end = text.find(separator);
         parts.emplace_back(text.substr(0, end));
-        text.remove_prefix(std::min(end + 1, text.size()));
+        if (end == std::string_view::npos) break;
+        text.remove_prefix(end + 1);
+        if (text.empty()) parts.emplace_back();
     }
     return parts;
 }
@@ -43,20 +46,34 @@ std::vector<cluster::SlowRanks> slow_ranks_of(const Values& values, std::int64_t
     for (const std::string& item : split(values.text(key), ',')) {
         const std::vector<std::string> parts = split(item, ':');
         const auto range = parts.empty() ? std::nullopt : range_of(parts[0], ranks);
-        const auto factor = parts.size() == 2 ? parse_real(parts[1]) : std::nullopt;
-        if (!range || !factor || *factor <= 0 || *factor > 1e6)
+        const double factor = parts.size() == 2 ? parse_real(parts[1]).value_or(0) : 0.0;
+        if (!range || factor <= 0 || factor > 1e6)
             values.refuse(key, fmt::format("has '{}': use RANK:FACTOR or FIRST-LAST:FACTOR with ranks of 0 to {} and a factor above 0, such as 3:1.3,8-15:1.1", item, ranks - 1));
-        result.push_back({range->first, range->second, *factor});
+        const auto [first, last] = range.value_or(std::pair<std::int64_t, std::int64_t>{});
+        result.push_back({first, last, factor});
     }
     return result;
 }
 
 constexpr const char* kFailedLinks = "variation.failed-links";
 
+[[noreturn]] void refuse_link(const Values& values, const char* key, std::string_view item, std::string_view kind, bool slow, std::int64_t count) {
+    const char* fraction = slow ? ":FRACTION" : "";
+    values.refuse(key, fmt::format("has '{0}': use {1}:N{2}, {1}:FIRST-LAST{2}, {1}:random{2} or {1}:random*COUNT{2} (drawn from variation.seed) with N of 0 to {3} "
+                                   "and COUNT of 1 to {4}{5}", item, kind, fraction, count - 1, count, slow ? ", and the fraction of its bandwidth that is left, above 0 and up to 1" : ""));
+}
+
+/// What is left of a link: 0 of a failed one, which names no fraction; none where the words are too few, too many or no fraction.
+std::optional<double> fraction_left(const std::vector<std::string>& parts, bool slow) {
+    if (!slow) return parts.size() == 2 ? std::optional(0.0) : std::nullopt;
+    const auto fraction = parts.size() == 3 ? parse_real(parts[2]) : std::nullopt;
+    return fraction && *fraction > 0 && *fraction <= 1 ? fraction : std::nullopt;
+}
+
 /// `brick:RANKS`: one NVLink of a device is down, each time that it is named.
 cluster::LinkFault brick(const Values& values, std::string_view item, std::string_view ranks_text, const cluster::Cluster& cluster, std::int64_t ranks) {
     const auto range = range_of(ranks_text, ranks);
-    if (!range) values.refuse(kFailedLinks, fmt::format("has '{}': use brick:RANK or brick:FIRST-LAST with ranks of 0 to {}", item, ranks - 1));
+    if (!range) refuse_link(values, kFailedLinks, item, "brick", false, ranks);
     const std::int64_t links = cluster::links_of_device(cluster);
     if (links < 2)
         values.refuse(kFailedLinks, fmt::format("has '{}', but cluster '{}' does not tell how many NVLinks a device has (collective.tuning, node.wiring); "
@@ -83,24 +100,31 @@ void require_nvlink(const Values& values, const char* key, std::string_view item
     values.refuse(key, fmt::format("has '{}', but the devices of cluster '{}' have no NVLink", item, cluster.name));
 }
 
+std::vector<std::string> link_kinds(bool slow) {
+    std::vector<std::string> kinds{"nic", "nvlink", "node"};
+    if (!slow) kinds.insert(kinds.end(), {"brick", "pair"});
+    return kinds;
+}
+
 /// `KIND:random` and `KIND:random*N` stand for N items of one rank or node each, drawn from variation.seed; none twice.
 std::vector<std::string> with_draws(const Values& values, const char* key, const cluster::Cluster& cluster, std::int64_t ranks, std::uint64_t seed,
                                     std::vector<std::string>& notes) {
     constexpr std::string_view kRandom = "random";
     constexpr std::int64_t kNamed = 16; // in a note
     std::vector<std::string> items;
-    std::uint64_t draws = key == std::string_view(kFailedLinks) ? std::uint64_t{1} << 32 : 0; // other ones than of slow links
+    const bool slow = key != std::string_view(kFailedLinks);
+    const std::vector<std::string> kinds = link_kinds(slow);
+    std::uint64_t draws = slow ? 0 : std::uint64_t{1} << 32; // other ones than of slow links
     for (const std::string& item : split(values.text(key), ',')) {
         std::vector<std::string> parts = split(item, ':');
-        if (parts.size() < 2 || !std::string_view(parts[1]).starts_with(kRandom) || parts[0] == "pair") {
-            items.push_back(item);
+        if (parts.size() < 2 || !std::string_view(parts[1]).starts_with(kRandom) || parts[0] == "pair" || std::ranges::find(kinds, parts[0]) == kinds.end()) {
+            items.push_back(item); // as it is, or to be refused in the user's words
             continue;
         }
         const std::int64_t count = parts[0] == "node" ? cluster::nodes(cluster, ranks) : ranks;
         const std::string_view times = std::string_view(parts[1]).substr(kRandom.size());
         const auto wanted = times.empty() ? std::optional<std::int64_t>(1) : times.front() == '*' ? parse_integer(times.substr(1)) : std::nullopt;
-        if (!wanted || *wanted < 1 || *wanted > count)
-            values.refuse(key, fmt::format("has '{}': use {}:random or {}:random*N with N of 1 to {}", item, parts[0], parts[0], count));
+        if (!wanted || *wanted < 1 || *wanted > count || !fraction_left(parts, slow)) refuse_link(values, key, item, parts[0], slow, count);
         std::vector<std::int64_t> left(static_cast<std::size_t>(count));
         std::iota(left.begin(), left.end(), 0);
         std::string drawn;
@@ -121,8 +145,7 @@ std::vector<std::string> with_draws(const Values& values, const char* key, const
 void add_links(const Values& values, const char* key, bool slow, const cluster::Cluster& cluster, std::int64_t ranks, cluster::Variation& variation,
                std::vector<std::string>& notes) {
     std::vector<cluster::LinkFault>& links = variation.links;
-    std::vector<std::string> kinds{"nic", "nvlink", "node"};
-    if (!slow) kinds.insert(kinds.end(), {"brick", "pair"});
+    const std::vector<std::string> kinds = link_kinds(slow);
     for (const std::string& item : with_draws(values, key, cluster, ranks, variation.seed, notes)) {
         const std::vector<std::string> parts = split(item, ':');
         const std::string kind = parts.empty() ? "" : parts[0];
@@ -137,14 +160,14 @@ void add_links(const Values& values, const char* key, bool slow, const cluster::
         }
         const std::int64_t count = kind == "node" ? cluster::nodes(cluster, ranks) : ranks;
         const auto range = parts.size() > 1 ? range_of(parts[1], count) : std::nullopt;
-        const auto fraction = !slow ? std::optional(0.0) : parts.size() == 3 ? parse_real(parts[2]) : std::nullopt;
-        if (!range || parts.size() != (slow ? 3u : 2u) || !fraction || (slow && (*fraction <= 0 || *fraction > 1)))
-            values.refuse(key, fmt::format("has '{}': use {}:N{} or {}:FIRST-LAST{} with N of 0 to {}{}", item, kind, slow ? ":FRACTION" : "", kind, slow ? ":FRACTION" : "",
-                                           count - 1, slow ? " and the fraction of its bandwidth that is left, above 0 and up to 1" : ""));
+        const auto fraction = fraction_left(parts, slow);
+        if (!range || !fraction) refuse_link(values, key, item, kind, slow, count);
+        const auto [first, last] = range.value_or(std::pair<std::int64_t, std::int64_t>{});
+        const double left = fraction.value_or(0);
         if (kind == "node")
-            links.push_back({cluster::LinkTier::network, range->first * cluster.devices_per_node, std::min((range->second + 1) * cluster.devices_per_node, ranks) - 1, *fraction});
+            links.push_back({cluster::LinkTier::network, first * cluster.devices_per_node, std::min((last + 1) * cluster.devices_per_node, ranks) - 1, left});
         else
-            links.push_back({kind == "nic" ? cluster::LinkTier::network : cluster::LinkTier::nvlink, range->first, range->second, *fraction});
+            links.push_back({kind == "nic" ? cluster::LinkTier::network : cluster::LinkTier::nvlink, first, last, left});
     }
 }
 
@@ -156,7 +179,7 @@ void job_options(Table& t) {
     t.real("variation.device-spread", "0", 0, 10, "relative standard deviation of whole devices' durations, drawn once a rank");
     t.integer("variation.seed", "0", 0, 9e18, "of these draws");
     t.text("variation.slow-ranks", "", "RANK:FACTOR or FIRST-LAST:FACTOR, comma-separated: kernels take FACTOR times as long").default_text = "none";
-    t.text("variation.slow-links", "", "nic:RANK:FRACTION, nvlink:RANK:FRACTION or node:NODE:FRACTION of the bandwidth, comma-separated").default_text = "none";
+    t.text("variation.slow-links", "", "nic:RANK:FRACTION, nvlink:RANK:FRACTION or node:NODE:FRACTION of the bandwidth, comma-separated; random or random*N for RANK: drawn").default_text = "none";
     t.text("variation.failed-links", "", "nic:RANK, nvlink:RANK, node:NODE, brick:RANK (one NVLink of it), pair:RANK-RANK (their own link), comma-separated; random or random*N for RANK: drawn").default_text = "none";
 
     t.group("Reliability of a long job", bits({Command::simulate, Command::compare, Command::show, Command::sweep}));

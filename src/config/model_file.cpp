@@ -198,8 +198,8 @@ void complete(Model& m, const std::string& place) {
 
 LoadedModel load_model(const std::string& name_or_path, const SearchPaths& paths) {
     const fs::path path(name_or_path);
-    const bool looks_like_path =
-        name_or_path.find('/') != std::string::npos || path.extension() == ".json" || path.extension() == ".cfg";
+    const bool is_file_name = path.extension() == ".json" || path.extension() == ".cfg";
+    const bool looks_like_path = is_file_name || name_or_path.find('/') != std::string::npos;
     std::error_code error;
     if (!looks_like_path) {
         if (const auto preset = paths.find("models", name_or_path)) return read_preset(*preset, "preset " + name_or_path);
@@ -210,6 +210,9 @@ LoadedModel load_model(const std::string& name_or_path, const SearchPaths& paths
         throw ConfigError(
             fmt::format("unknown model '{}'{} (zerosim list models)", name_or_path, did_you_mean(name_or_path, names)));
     }
+    if (!fs::exists(path, error))
+        throw ConfigError(fmt::format("model '{}': no such file, and nothing is downloaded: a model is a preset (zerosim list models) or a file here{}", name_or_path,
+                                      did_you_mean(is_file_name ? path.stem().string() : path.filename().string(), paths.names("models"))));
     if (path.extension() == ".cfg") return read_preset(path, name_or_path);
     return read_huggingface(path);
 }

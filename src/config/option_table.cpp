@@ -71,7 +71,7 @@ void training(Table& t) {
     t.text("train.recompute", "none", "none | full | every:K (blocks 0, K, 2K, ...) | selective (all but attention and every second product), computed again in backward");
     t.flag("train.recompute-early-stop", true, "recomputation ends at the last tensor that backward needs");
     t.choice("train.attention", {"flash", "standard"}, {}, "flash: scores are never stored; standard: by separate products (ddp, fsdp2, deepspeed, fsdp, megatron)");
-    t.flag("train.compile", false, "torch.compile of each block (ddp, fsdp2)");
+    t.flag("train.compile", false, "torch.compile of each block (ddp, fsdp, fsdp2); megatron: of its element-wise kernels");
     t.real("train.dropout", "0", 0, 0.999, "probability to drop, after embedding, attention and feed-forward, or where the modules have it");
     t.integer("train.seed", "0", 0, 9e18, "of weights and dropout");
     t.text("train.data", "", "a file (bytes are tokens), a folder of .md files, or 'chain'").default_text = "zerosim's own docs";
@@ -114,9 +114,18 @@ void running(Table& t) {
     t.text("sizes", "", "message sizes, comma-separated, instead of minimum-bytes to maximum-bytes").commands =
         bits({Command::collectives});
     t.integer("step-factor", "2", 2, 1024, "from one message size to the next").commands = bits({Command::collectives});
-    t.choice("kind", {"all", "all-reduce", "all-gather", "reduce-scatter", "broadcast", "all-to-all"}, {}, "which collectives")
+    Option& step = t.bytes("step-bytes", "", "from one message size to the next, instead of step-factor");
+    step.default_text = "none";
+    step.commands = bits({Command::collectives});
+    t.text("kind", "all", "which collectives, comma-separated: all-reduce, all-gather, reduce-scatter, broadcast, all-to-all, reduce, gather, scatter, send-recv")
         .commands = bits({Command::collectives});
-    t.choice("type", {"fp32", "bf16", "fp16", "fp64"}, {}, "of the elements").commands = bits({Command::collectives});
+    t.choice("type", {"fp32", "bf16", "fp16", "fp64", "int32", "int64", "uint8"}, {}, "of the elements").commands = bits({Command::collectives});
+    t.choice("op", {"sum", "average"}, {}, "of kinds that reduce").commands = bits({Command::collectives});
+    t.integer("root", "0", 0, 1e7, "of broadcast, reduce, gather and scatter").commands = bits({Command::collectives});
+    Option& warm_ups = t.integer("warm-ups", "", 0, 1e6, "calls that are not timed, before the repeats");
+    warm_ups.default_text = "3; 5 on GPUs";
+    warm_ups.commands = bits({Command::collectives});
+    t.flag("check", true, "look at every element of the result").commands = bits({Command::collectives});
     t.flag("predict", false, "do not communicate: the cost model's times on the cluster").commands = bits({Command::collectives});
     t.flag("compare", false, "measure, and print the cost model's times beside").commands = bits({Command::collectives});
     t.integer("stride", "1", 1, 1e6, "ranks of the predicted group are this far apart (e.g. one device of each node)").commands =
@@ -186,13 +195,6 @@ constexpr std::array<std::pair<Command, std::string_view>, 10> kNames{{
 }};
 
 } // namespace
-
-std::optional<Command> command_of(std::string_view text) {
-    for (const auto& [command, command_name] : kNames) {
-        if (command_name == text) return command;
-    }
-    return std::nullopt;
-}
 
 std::string_view name(Command command) {
     for (const auto& [known, command_name] : kNames) {

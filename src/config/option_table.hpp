@@ -6,7 +6,6 @@
 #include <boost/program_options/options_description.hpp>
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,7 +28,6 @@ enum class Command : std::uint16_t {
     doctor = 256,
     sweep = 512
 };
-[[nodiscard]] std::optional<Command> command_of(std::string_view name);
 [[nodiscard]] std::string_view name(Command command);
 [[nodiscard]] std::span<const Command> all_commands();
 

@@ -11,6 +11,7 @@
 #include <boost/program_options/parsers.hpp>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <set>
 
@@ -25,7 +26,13 @@ std::vector<std::string> all_keys() {
     return keys;
 }
 
-/// `--explain`, `--explain false` and `--explain=false` are all meant: a switch takes the next word only if it is true or false.
+/// Words that say yes or no, also those that are refused for it.
+bool says_yes_or_no(const std::string& word) {
+    static constexpr std::array kWords{"true", "false", "True", "False", "TRUE", "FALSE", "yes", "no", "on", "off", "0", "1"};
+    return std::ranges::find(kWords, word) != kWords.end();
+}
+
+/// `--explain`, `--explain false` and `--explain=false` are all meant: a switch takes the next word only if that says yes or no.
 std::vector<std::string> with_switches_joined(const std::vector<std::string>& arguments) {
     std::vector<std::string> joined;
     for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -35,7 +42,7 @@ std::vector<std::string> with_switches_joined(const std::vector<std::string>& ar
             joined.push_back(word);
             continue;
         }
-        const bool has_value = i + 1 < arguments.size() && (arguments[i + 1] == "true" || arguments[i + 1] == "false");
+        const bool has_value = i + 1 < arguments.size() && says_yes_or_no(arguments[i + 1]);
         joined.push_back(word + "=" + (has_value ? arguments[++i] : "true"));
     }
     return joined;
@@ -52,6 +59,14 @@ std::vector<std::string> with_switches_joined(const std::vector<std::string>& ar
         if (option->accepted_by(other)) takers += (takers.empty() ? "" : ", ") + std::string(name(other));
     }
     throw ConfigError(fmt::format("command line: '{}' does not take --{}; it belongs to: {}", name(command), key, takers));
+}
+
+/// `-n`, as mpirun has it, or `-ranks`.
+[[noreturn]] void refuse_word(Command command, const std::string& word) {
+    const auto letters = word.find_first_not_of('-');
+    const std::string key = letters == std::string::npos ? "" : word.substr(letters);
+    if (letters != 1) refuse_option(command, key);
+    throw ConfigError(fmt::format("command line: unknown option '{}': options begin with two dashes{}", word, did_you_mean(key, option_keys(command))));
 }
 
 std::vector<po::option> parse_words(Command command, const std::vector<std::string>& arguments) {
@@ -148,7 +163,7 @@ CommandLine parse_command_line(Command command, const std::vector<std::string>& 
     for (const po::option& option : parse_words(command, arguments)) {
         if (option.position_key != -1) {
             const std::string& word = option.value.front();
-            if (word.size() > 1 && word.front() == '-') refuse_option(command, word.substr(word.find_first_not_of('-')));
+            if (word.size() > 1 && word.front() == '-') refuse_word(command, word);
             line.positionals.push_back(word);
             continue;
         }

@@ -11,6 +11,7 @@
 #include "config/deepspeed_file.hpp"
 #include "config/deepspeed_options.hpp"
 #include "config/gpu_preset.hpp"
+#include "config/host_threads.hpp"
 #include "config/job_options.hpp"
 #include "config/inference_options.hpp"
 #include "config/model_file.hpp"
@@ -219,13 +220,6 @@ void check_transport(Command command, const Values& values, kernel::Library libr
         values.refuse("transport", "contradicts share-device: ranks that share a GPU reach each other over the network alone");
 }
 
-void settle_threads(Values& values, const Machine& machine, std::int64_t ranks) {
-    if (values.integer("compute-threads") != 0) return;
-    const std::int64_t sharing = std::max<std::int64_t>(1, machine.local_ranks.value_or(ranks));
-    const std::int64_t threads = std::max<std::int64_t>(1, machine.cores / sharing);
-    values.set("compute-threads", std::to_string(threads), fmt::format("{} cores / {} ranks", machine.cores, sharing));
-}
-
 /// Values that follow from others, so that what is shown is what is done.
 void settle_shown(Values& values, const strategy::Scenario& scenario) {
     values.set_default("strategy.shard-group",
@@ -264,6 +258,19 @@ void list_unused(const Values& values, Resolved& resolved) {
     }
 }
 
+/// What makes figures others than one may think.
+std::vector<std::string> warnings_of(Command command, const strategy::Scenario& scenario) {
+    const cluster::Cluster& cluster = scenario.cluster;
+    std::vector<std::string> warnings;
+    for (std::string gap : {cluster_gaps(cluster, true), architecture_gap(scenario), precision_gap(scenario)})
+        if (!gap.empty()) warnings.push_back(std::move(gap));
+    if (command == Command::simulate && cluster.name == "local" && !cluster.measured)
+        warnings.push_back("the cluster 'local' is that of another machine until zerosim calibrate has measured this one");
+    if (command == Command::run && scenario.library == kernel::Library::host && !cluster.device.is_cpu)
+        warnings.push_back(fmt::format("the run is on this machine's CPU, not on cluster {}: utilization, roofs, the device's memory and the prediction are that cluster's", cluster.name));
+    return warnings;
+}
+
 } // namespace
 
 Resolved resolve(Command command, Values values, const SearchPaths& paths, const Machine& machine) {
@@ -272,7 +279,7 @@ Resolved resolve(Command command, Values values, const SearchPaths& paths, const
     const std::int64_t ranks = ranks_of(values, machine);
     settle_batch(values, ranks);
     check_shard_group(values, ranks);
-    settle_threads(values, machine, ranks);
+    const std::int64_t threads = settle_threads(values, machine, ranks);
     LoadedModel loaded = model_of(values, paths);
     if (values.text("train.data").empty()) {
         if (const auto docs = paths.docs()) values.set("train.data", docs->string(), "default");
@@ -285,6 +292,7 @@ Resolved resolve(Command command, Values values, const SearchPaths& paths, const
     s.cluster = over_transport(command, values, s.cluster, ranks);
     if (command != Command::run) s.cluster.variation = variation_of(values, s.cluster, ranks, loaded.notes);   // a run varies by itself
     s.cluster.reliability = reliability_of(values);
+    s.cluster.host.threads_per_rank = host_threads(threads, values, s.cluster, ranks);
     settle_deepspeed(values, s.model);
     s.strategy = strategy_of(values);
     s.training = training_of(values);
@@ -312,6 +320,7 @@ Resolved resolve(Command command, Values values, const SearchPaths& paths, const
     resolved.notes = std::move(loaded.notes);
     note_model(s, resolved.notes);
     list_unused(values, resolved);
+    resolved.warnings = warnings_of(command, s);
     return resolved;
 }
 
@@ -325,13 +334,7 @@ Resolved resolve(const Request& request, const SearchPaths& paths, const Machine
     Reading reading = read_scenario(request, paths);
     Resolved resolved = resolve(request.command, std::move(reading.values), paths, machine);
     resolved.positionals = std::move(reading.positionals);
-    resolved.warnings = std::move(reading.warnings);
-    const cluster::Cluster& cluster = resolved.scenario.cluster;
-    if (std::string gaps = cluster_gaps(cluster, true); !gaps.empty()) resolved.warnings.push_back(std::move(gaps));
-    for (std::string gap : {architecture_gap(resolved.scenario), precision_gap(resolved.scenario)})
-        if (!gap.empty()) resolved.warnings.push_back(std::move(gap));
-    if (request.command == Command::simulate && cluster.name == "local" && !cluster.measured)
-        resolved.warnings.push_back("the cluster 'local' is that of another machine until zerosim calibrate has measured this one");
+    resolved.warnings.insert(resolved.warnings.begin(), reading.warnings.begin(), reading.warnings.end());
     return resolved;
 }
 

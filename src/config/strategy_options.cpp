@@ -61,6 +61,7 @@ void deepspeed_options(Table& t) {
     t.real("strategy.max-live-parameters", "1e9", 0, 1e15, "stage 3: nothing is prefetched beyond this many gathered elements");
     t.real("strategy.max-reuse-distance", "1e9", 0, 1e15, "stage 3: parameters used again within this many elements are not released");
     t.real("strategy.sub-group-size", "1e9", 1, 1e15, "stage 3: the optimizer steps over about this many elements at a time");
+    t.choice("strategy.deepspeed-release", {"0.19", "0.16", "0.14"}, {}, "how offloaded gradients of stage 3 are copied, and whether memory is pinned by default");
     t.flag("strategy.pin-memory", true, "offloaded parameters and states lie in page-locked memory");
     t.real("strategy.offload-ratio", "1", 0, 1, "stage 3: share of the sub-groups whose states are offloaded");
     t.real("strategy.offload-max-in-cpu", "1e9", 0, 1e15, "nvme: elements of parameter shards that stay in memory");

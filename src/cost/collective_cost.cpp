@@ -72,6 +72,18 @@ double all_to_all_seconds(double bytes, const Placement& place, const cluster::C
     return cluster.collective_launch_seconds + latency + std::max(transfer_within, transfer_across);
 }
 
+/// Gather, scatter: all parts but the root's own through its links and its card. Send-recv: all of it to the next rank.
+double pairs_seconds(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster) {
+    const bool send_recv = kind == CollectiveKind::send_recv;
+    const double part = bytes / static_cast<double>(place.ranks);
+    const double near = place.per_node == 1 ? 0.0 : send_recv ? bytes : part * static_cast<double>(place.per_node - 1);
+    const double far = place.nodes == 1 ? 0.0 : send_recv ? bytes : part * static_cast<double>(place.ranks - place.per_node);
+    const double links = rate_within(place, cluster) * (send_recv ? neighbour_part(place, cluster) : 1.0);
+    const double card = cluster.network.achieved_bytes_per_second() * card_of_device(place, cluster) * uplink_share(kind, place, cluster);
+    const double latency = (place.per_node > 1 ? cluster.intra_node.latency_seconds : 0.0) + (place.nodes > 1 ? cluster.network.latency_seconds : 0.0);
+    return cluster.collective_launch_seconds + latency + std::max(near > 0 ? near / links : 0.0, far > 0 ? far / card : 0.0);
+}
+
 /// A choice, and what it takes. Plain rings and trees move whole buffers at once: Simple.
 struct Timed {
     CollectiveChoice choice;
@@ -81,6 +93,7 @@ struct Timed {
 Timed plain_gpu(CollectiveKind kind, double bytes, const Placement& place, const cluster::Cluster& cluster) {
     if (kind == CollectiveKind::all_to_all)
         return {{Algorithm::pairs, Protocol::simple}, all_to_all_seconds(bytes, place, cluster)};
+    if (is_pairs(kind)) return {{Algorithm::pairs, Protocol::simple}, pairs_seconds(kind, bytes, place, cluster)};
     const double ring = ring_seconds(kind, bytes, place, cluster);
     if (kind == CollectiveKind::all_reduce && place.nodes > 1)
         if (const double tree = tree_all_reduce_seconds(bytes, place, cluster); tree < ring)

@@ -9,11 +9,12 @@
 namespace zerosim::cost {
 
 /// Ranks on CPUs: which part of a collective's buffers, and of the transport's own memory, other work has driven out of the last-level
-/// cache. 0 = none, as when it is repeated alone; 1 = all.
+/// cache, and which out of the core's own cache at least (never less). 0 = none, as when it is repeated alone; 1 = all.
 struct Coldness {
     double data = 0, transport = 0;
+    double own_data = 0, own_transport = 0;
 };
-inline constexpr Coldness kCold{1, 1};
+inline constexpr Coldness kCold{1, 1, 1, 1}, kShared{0, 0, 1, 1};
 
 /// Seconds of one op on an idle device; collectives among the whole axis. alloc, free, mark, host_wait: 0.
 [[nodiscard]] double op_seconds(const schedule::Schedule& schedule, const schedule::Program& program, const schedule::Op& op,

@@ -38,9 +38,22 @@ struct HostTask {
         const double cache = static_cast<double>(cluster.transport.cache_bytes);
         return cache > 0 && working_set > cache ? 1 - cache / working_set : 0.0;
     }
+    /// A second exchange at once: the transport is warm by then, and no buffer has left the last-level cache since.
+    [[nodiscard]] HostTask just_used() const {
+        HostTask again = *this;
+        again.coldness = {0, 0, coldness.own_data, 0};
+        return again;
+    }
+    /// Seconds a byte of buffers that the core's own cache holds, the last-level cache, and none, by the parts of each. Rates are those of
+    /// bytes that go both ways; one way takes `share` of that.
+    [[nodiscard]] double by_age(double warm, double share) const {
+        const cluster::HostTransport& transport = cluster.transport;
+        const double shared = transport.shared_bytes_per_second > 0 ? std::max(warm, share / transport.shared_bytes_per_second) : warm;
+        const double cold = transport.cold_bytes_per_second > 0 ? std::max(shared, share / transport.cold_bytes_per_second) : shared;
+        return warm + coldness.own_data * (shared - warm) + coldness.data * (cold - shared);
+    }
     [[nodiscard]] double seconds_a_byte() const {
-        const double warm = 1 / cluster.intra_node.achieved_bytes_per_second(), rate = cluster.transport.cold_bytes_per_second;
-        const double cached = rate > 0 ? warm + coldness.data * (1 / rate - warm) : warm;
+        const double cached = by_age(1 / cluster.intra_node.achieved_bytes_per_second(), 1.0);
         const double uncached = cluster.transport.uncached_bytes_per_second;
         return uncached > 0 ? cached + memory_part() * std::max(0.0, 1 / uncached - cached) : cached;
     }
@@ -50,8 +63,7 @@ struct HostTask {
         constexpr double kOneWay = 0.7;
         const cluster::HostTransport& transport = cluster.transport;
         if (place.nodes > 1 || transport.one_way_bytes_per_second <= 0) return kOneWay * ring_step(size);
-        const double warm = 1 / transport.one_way_bytes_per_second, rate = transport.cold_bytes_per_second;
-        const double cached = rate > 0 ? warm + coldness.data * std::max(0.0, kOneWay / rate - warm) : warm;
+        const double cached = by_age(1 / transport.one_way_bytes_per_second, kOneWay);
         const double beyond = transport.uncached_bytes_per_second > 0 ? kOneWay / transport.uncached_bytes_per_second : 0.0;
         const double latency = within(1, size) - size * seconds_a_byte();
         return latency * transport.one_way_latency_share + size * (cached + memory_part() * std::max(0.0, beyond - cached));
@@ -60,7 +72,8 @@ struct HostTask {
     [[nodiscard]] double within(double messages, double size) const {
         if (messages <= 0) return 0.0;
         const bool announced = cluster.transport.eager_bytes > 0 && size > static_cast<double>(cluster.transport.eager_bytes);
-        const double cold = coldness.transport * cluster.transport.cold_latency_seconds;
+        const double shared = cluster.transport.shared_latency_seconds, beyond = std::max(0.0, cluster.transport.cold_latency_seconds - shared);
+        const double cold = coldness.own_transport * shared + coldness.transport * beyond;
         const double each = cluster.intra_node.latency_seconds + cold + (announced ? cluster.transport.rendezvous_seconds : 0.0);
         return messages * (each + size * seconds_a_byte());
     }
@@ -73,6 +86,12 @@ struct HostTask {
         const double latencies = within(near, size) - near * size * (near > 0 ? seconds_a_byte() : 0.0) +
                                  far * (far > 0 ? cluster.network.latency_seconds : 0.0);
         return latencies + std::max(near > 0 ? near * size * seconds_a_byte() : 0.0, far > 0 ? far * size / network : 0.0);
+    }
+    /// From every other rank to one, or back: the root's core and the cards of its node work for all.
+    [[nodiscard]] double to_one(double size) const {
+        if (place.nodes == 1) return (ranks() - 1) * one_way(size);
+        const double far = ranks() - per_node();
+        return std::max(within(per_node() - 1, size), far * (cluster.network.latency_seconds + size / (network * per_node())));
     }
     /// One step in which every rank passes `size` on to a rank `distance` away in rank order.
     [[nodiscard]] double step(double size, double distance) const {
@@ -97,7 +116,13 @@ double exchange(CollectiveKind kind, const HostTask& t) {
         case reduce_scatter: return t.to_all(slice) + t.sum(t.bytes);
         case all_reduce:
             if (t.bytes * t.ranks() <= kGatheredBytes) return t.to_all(t.bytes) + t.sum(t.bytes * t.ranks());
-            return 2 * t.to_all(slice) + t.sum(t.bytes);
+            return t.to_all(slice) + t.sum(t.bytes) + t.just_used().to_all(slice);
+        case gather:
+        case scatter: return t.to_one(slice);
+        case send_recv: return t.ring_step(t.bytes);
+        case reduce: // MpiCommunicator: small ones are gathered and summed by the root, others like an all-reduce that gathers to the root alone
+            if (t.bytes * t.ranks() <= kGatheredBytes) return t.to_one(t.bytes) + t.sum(t.bytes * t.ranks());
+            return t.to_all(slice) + t.sum(t.bytes) + t.to_one(slice);
         case broadcast: break;
     }
     // A pipelined chain, whose links between its ends carry bytes both ways.
@@ -127,7 +152,7 @@ double halving(const HostTask& t, bool sums) {
 }
 
 double recursive(CollectiveKind kind, const HostTask& t) {
-    if (kind == broadcast || kind == all_to_all) return exchange(kind, t);
+    if (kind != all_gather && kind != reduce_scatter && kind != all_reduce) return exchange(kind, t);
     const bool even = std::has_single_bit(static_cast<std::uint64_t>(t.place.ranks));
     const double fold = even ? 0.0 : t.step(t.bytes, 1); // a rank of the rest and its partner
     const double scatter = halving(t, true) + (even ? 0.0 : fold + t.sum(2 * t.bytes));
@@ -148,7 +173,8 @@ double bruck(CollectiveKind kind, const HostTask& t) {
 
 /// Within the nodes, then among the ranks of equal place in their nodes, then within again.
 double hierarchical(CollectiveKind kind, const HostTask& t) {
-    if (t.place.nodes == 1 || t.place.per_node == 1 || kind == broadcast || kind == all_to_all) return exchange(kind, t);
+    const bool offered = kind == all_gather || kind == reduce_scatter || kind == all_reduce;
+    if (t.place.nodes == 1 || t.place.per_node == 1 || !offered) return exchange(kind, t);
     const Placement inside{t.place.per_node, t.place.per_node, 1}, between{t.place.nodes, 1, t.place.nodes};
     const HostTask whole{t.bytes, inside, t.cluster, t.working_set, t.network, t.coldness, t.reduction};
     const HostTask part{t.bytes / t.per_node(), between, t.cluster, t.working_set, t.network, t.coldness, t.reduction};
@@ -172,7 +198,7 @@ HostTimed timed(HostAlgorithm algorithm, CollectiveKind kind, const HostTask& t)
 
 /// Send and receive buffers of a rank, and of the larger buffer's size 1/n where one is a slice.
 double buffer_bytes(CollectiveKind kind, double bytes, double ranks) {
-    const bool sliced = kind == all_gather || kind == reduce_scatter;
+    const bool sliced = kind == all_gather || kind == reduce_scatter || kind == gather || kind == scatter;
     return sliced ? bytes * (1 + 1 / ranks) : kind == broadcast ? bytes : 2 * bytes;
 }
 

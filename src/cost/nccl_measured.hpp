@@ -15,6 +15,8 @@ struct WithinNode {
     double simple_start_us = 0; // beside the launch
     double simple_hop = 1;      // pipelined: the larger of these steps and the bytes counts (root of the sum of squares)
     double copy_rate = 0;       // the kernel copies the rank's own slice too, at this part of the ring's rate; 0 = at no cost
+    double all_reduce_copy = 0; // of that time, what an all-reduce takes
+    double memory_us = 0, pairs_memory_us = 0, memory_bytes = 1; // Simple, all-to-all: what buffers beyond the device's cache take more, at most
     double pairs_rate = 1;      // all-to-all: of the ring's rate
     double pairs_copy = 0;      // all-to-all: the same kernels copy the own slice, at this part of the links' rate; 0 = at no cost
     double pairs_peer_us = 0, pairs_ramp_us = 0, pairs_ramp_bytes = 1; // a peer; small messages are one chunk, larger are pipelined

@@ -15,6 +15,8 @@ constexpr double kMicro = 1e-6;
 constexpr double kFittedDevices = 8;   // of a node, at most
 constexpr double kLlRampBytes = 65536; // NCCL_LL_THREAD_THRESHOLD * threads * channels, of 8 ranks: about this
 
+double ramp(double bytes, double half) { return bytes / (bytes + half); }
+
 /// One collective, its group and its measured constants.
 struct Task {
     CollectiveKind kind;
@@ -23,30 +25,40 @@ struct Task {
     const NcclTopology& topology;
     double launch, hop, network; // seconds: `collective.launch`, an LL step within a node, one between nodes
     double ranks, steps, steps_between;
+    double neighbour, card; // bytes/s of one device: to the next of its node, and through a network card
     const WithinNode& within;
     const AcrossNodes& across;
     [[nodiscard]] double sent() const { return bytes * ring_factor(kind, place.ranks); }
-    /// The slice that no link carries: nccl-tests' out-of-place gather copies it from send to receive. An all-reduce has none, but where
-    /// links are as fast as the kernel, what it reads and adds of its own costs as much; PCIe hides that (RTX PRO 6000, 2 GPUs:
-    /// all-reduce 37 GB/s, gather and scatter 31).
+    /// The slice that no link carries: nccl-tests' out-of-place gather copies it from send to receive, a scatter's kernel reads it to add. An
+    /// all-reduce copies none, but where links are as fast as the kernel, what it reads and adds of its own costs part of that; PCIe hides
+    /// it (RTX PRO 6000, 2 GPUs: all-reduce 37 GB/s, gather and scatter 31).
     [[nodiscard]] double copy_seconds() const {
-        const bool copies = within.copy_rate > 0 && kind != broadcast && (topology.nvlink || kind != all_reduce);
-        return copies ? bytes / ranks / (within.copy_rate * topology.achieved_links) : 0.0;
+        if (within.copy_rate <= 0 || kind == broadcast || kind == reduce) return 0.0;
+        return bytes / ranks / (within.copy_rate * topology.achieved_links) * (kind == all_reduce ? within.all_reduce_copy : 1.0);
     }
+    /// Simple and all-to-all start later with large buffers: between 16 and 256 MiB A100s lose 50 us more, H100s 25 and an all-to-all of B200s
+    /// 20. These are the sizes that no longer fit in the devices' caches (40, 50, 126 MiB), which is taken to be why.
+    [[nodiscard]] double memory_seconds(double most_us) const { return most_us * kMicro * ramp(bytes, within.memory_bytes); }
 };
 
-double ramp(double bytes, double half) { return bytes / (bytes + half); }
+/// Over NVLink LL's bytes move while its steps wait, so the larger of both counts (root of the sum of squares: B200 takes 10 us with 512 KiB
+/// as with 32, 23 with 4 MiB); over PCIe they add up (RTX PRO 6000).
+double ll_within(const Task& t, double moved) {
+    const double steps = t.steps * t.hop + t.within.ll_ramp_us * kMicro * ramp(t.bytes, kLlRampBytes);
+    return t.topology.nvlink ? std::hypot(steps, moved * t.within.ll_cost) : steps + moved * t.within.ll_cost;
+}
 
 double ring_within(const Task& t, Protocol protocol) {
     const double transfer = t.sent() / t.topology.achieved_within;
     switch (protocol) {
         case Protocol::ll:
-            return t.steps * t.hop + transfer * t.within.ll_cost + t.within.ll_ramp_us * kMicro * ramp(t.bytes, kLlRampBytes);
+            return ll_within(t, transfer + t.copy_seconds());
         case Protocol::ll128:
-            return t.within.ll128_start_us * kMicro + t.steps * t.hop * t.within.ll128_hop + transfer * t.within.ll128_cost;
+            return t.within.ll128_start_us * kMicro + t.steps * t.hop * t.within.ll128_hop + (transfer + t.copy_seconds()) * t.within.ll128_cost;
         case Protocol::simple: break;
     }
-    return t.within.simple_start_us * kMicro + std::hypot(t.steps * t.hop * t.within.simple_hop, transfer) + t.copy_seconds();
+    return t.within.simple_start_us * kMicro + std::hypot(t.steps * t.hop * t.within.simple_hop, transfer) + t.copy_seconds() +
+           t.memory_seconds(t.within.memory_us);
 }
 
 /// Of the node whose cards carry least for the group: what enters and leaves all others passes there too.
@@ -148,22 +160,54 @@ double nvls_tree_seconds(const Task& t) {
     return std::max(steps, start + fill * ramp(t.bytes, t.across.nvls_tree_ramp_bytes)) + t.bytes / rate;
 }
 
+/// Sends and receives of `bytes` within a node, over links of `rate` for rings.
+double pair_transfer(const Task& t, double bytes, double rate) { return bytes / (rate * (t.topology.bridged ? 1.0 : t.within.pairs_rate)); }
+
+/// 1/n of the message, which is sent to the rank itself.
+double own_part_seconds(const Task& t) {
+    if (t.topology.bridged) return t.copy_seconds();
+    return t.within.pairs_copy > 0 ? t.bytes / t.ranks / (t.topology.achieved_links * t.within.pairs_copy) : 0.0;
+}
+
+/// Over nodes a step of Simple, as the ring's. A peer of another node is taken to cost its sender what one of the same node costs: sweeps of
+/// all-to-all over nodes are not published.
+double pairs_start(const Task& t, double peers) {
+    const double latency = t.within.pairs_peer_us * kMicro * peers + (t.place.nodes > 1 ? t.network * t.across.ring_simple_network : 0.0);
+    return latency + t.within.pairs_ramp_us * kMicro * ramp(t.bytes, t.within.pairs_ramp_bytes) + t.memory_seconds(t.within.pairs_memory_us);
+}
+
+/// Of a message that is in equal parts for all ranks, what is not for `of_node` of them.
+double beyond(const Task& t, std::int64_t of_node) { return static_cast<double>(t.place.ranks - of_node) / t.ranks * t.bytes; }
+
 /// Every rank sends 1/n of its message to every other, all at once.
-double pairs_seconds(const Task& t) {
+double all_to_all_seconds(const Task& t) {
     const double near = static_cast<double>(t.place.per_node - 1) / t.ranks * t.bytes;
-    const auto far = [&t](std::int64_t of_node) { return static_cast<double>(t.place.ranks - of_node) / t.ranks * t.bytes; };
-    double transfer = near / (t.topology.achieved_within * (t.topology.bridged ? 1.0 : t.within.pairs_rate));
-    if (t.topology.bridged) transfer += t.copy_seconds();
-    else if (t.within.pairs_copy > 0) transfer += t.bytes / t.ranks / (t.topology.achieved_links * t.within.pairs_copy);
-    const bool over_nodes = t.place.nodes > 1;
-    if (over_nodes) {
+    double transfer = pair_transfer(t, near, t.topology.achieved_within) + own_part_seconds(t);
+    if (t.place.nodes > 1) {
         const double fewest = static_cast<double>(t.place.least_per_node());
-        if (t.place.per_node > 1) transfer = std::max(transfer, far(t.place.per_node) / t.topology.achieved_network);
-        transfer = std::max(transfer, far(t.place.least_per_node()) * fewest / node_cards(t));
+        if (t.place.per_node > 1) transfer = std::max(transfer, beyond(t, t.place.per_node) / t.topology.achieved_network);
+        transfer = std::max(transfer, beyond(t, t.place.least_per_node()) * fewest / node_cards(t));
     }
-    // Sweeps over nodes are not published: a peer of another node is taken to cost its sender what one of the same node costs.
-    const double latency = t.within.pairs_peer_us * kMicro * (t.ranks - 1) + (over_nodes ? t.network : 0.0);
-    return latency + t.within.pairs_ramp_us * kMicro * ramp(t.bytes, t.within.pairs_ramp_bytes) + transfer;
+    return pairs_start(t, t.ranks - 1) + transfer;
+}
+
+/// Gather and scatter: as much passes through the root's links as of any rank in an all-to-all, but what is of other nodes through its one card.
+double rooted_seconds(const Task& t) {
+    const double near = static_cast<double>(t.place.per_node - 1) / t.ranks * t.bytes;
+    const double transfer = pair_transfer(t, near, t.topology.achieved_within) + own_part_seconds(t);
+    return pairs_start(t, t.ranks - 1) + (t.place.nodes > 1 ? std::max(transfer, beyond(t, t.place.per_node) / t.card) : transfer);
+}
+
+/// Every rank sends all of it to the next one; of a node one device sends over the network, and another receives.
+double send_recv_seconds(const Task& t) {
+    double transfer = t.place.per_node > 1 ? pair_transfer(t, t.bytes, t.neighbour) : 0.0;
+    if (t.place.nodes > 1) transfer = std::max(transfer, t.bytes / (t.card * (t.place.per_node == 1 ? t.across.lone_rate : 1.0)));
+    return pairs_start(t, 1) + transfer;
+}
+
+double pairs_seconds(const Task& t) {
+    if (t.kind == all_to_all) return all_to_all_seconds(t);
+    return t.kind == send_recv ? send_recv_seconds(t) : rooted_seconds(t);
 }
 
 Task task(CollectiveKind kind, double bytes, const Placement& place, const NcclTopology& topology,
@@ -179,6 +223,8 @@ Task task(CollectiveKind kind, double bytes, const Placement& place, const NcclT
             static_cast<double>(place.ranks),
             rounds * static_cast<double>(place.ranks - 1),
             rounds * static_cast<double>(place.nodes - 1),
+            topology.achieved_within * neighbour_part(place, cluster),
+            topology.achieved_network * card_of_device(place, cluster),
             measured.within,
             measured.across};
 }

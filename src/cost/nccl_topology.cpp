@@ -2,6 +2,7 @@
 #include "cost/nccl_topology.hpp"
 
 #include "base/error.hpp"
+#include "cluster/nvlinks.hpp"
 
 #include <algorithm>
 #include <array>
@@ -103,10 +104,23 @@ double cube_mesh_share(std::int64_t devices) {
     return devices >= 0 && devices < static_cast<std::int64_t>(kRings.size()) ? kRings[static_cast<std::size_t>(devices)] / 6 : 1.0;
 }
 
+double neighbour_part(const Placement& place, const cluster::Cluster& cluster) {
+    const double links = static_cast<double>(std::max<std::int64_t>(1, cluster::links_of_device(cluster)));
+    switch (cluster.fabric.wiring) {
+        case Wiring::full_mesh: return 1 / static_cast<double>(std::max<std::int64_t>(1, place.per_node - 1));
+        case Wiring::hybrid_cube_mesh: return std::min(1.0, 1 / (links * cube_mesh_share(place.per_node)));
+        case Wiring::switched:
+        case Wiring::pcie: break;
+    }
+    return 1.0;
+}
+
 NcclTopology nccl_topology(const Placement& place, const cluster::Cluster& cluster) {
     if (cluster.fabric.tuning == CollectiveTuning::none) throw BugError("the tables of NCCL were asked for the cluster '" + cluster.name + "', which has none of them");
     NcclTopology result;
     result.generation = static_cast<std::int64_t>(cluster.fabric.tuning) - static_cast<std::int64_t>(CollectiveTuning::nccl_volta);
+    result.algorithms = cluster.fabric.algorithms;
+    result.protocols = cluster.fabric.protocols;
     set_within(result, place, cluster);
     result.many_hosts = result.nvlink && place.per_node > kDevicesOfHost;
     result.network = cluster.network.bytes_per_second;

@@ -14,6 +14,7 @@ struct NcclTopology {
     bool bridged = false;        // over the host's bridges, between islands
     bool nvls = false;           // the switch adds and multicasts
     bool many_hosts = false;     // an NVLink domain of several hosts (GB200 NVL72)
+    std::uint8_t algorithms = 0, protocols = 0; // allowed, a bit for each in the order of Algorithm and Protocol; 0 = all
     std::int64_t channels = 0;
     double cards = 0;            // of a node that channels use; 0 within a node
     double shares = 0;           // of a device in its node's network, that the group has on its node with the fewest devices
@@ -28,6 +29,10 @@ struct NcclTopology {
 
 /// Link-disjoint rings among GPUs 0 to n-1 of a hybrid cube mesh, as a part of the 6 that all 8 GPUs have.
 [[nodiscard]] double cube_mesh_share(std::int64_t devices);
+
+/// What a device sends to the next one in rank order alone, of the rate of the group's rings within a node: a switch gives it all links; direct
+/// links are as many as the worst of these pairs has, one in a full mesh and in a cube mesh (0-1; 3-4 and 7-0 go by way of another GPU).
+[[nodiscard]] double neighbour_part(const Placement& place, const cluster::Cluster& cluster);
 
 /// For clusters with a tuning of NCCL's.
 [[nodiscard]] NcclTopology nccl_topology(const Placement& place, const cluster::Cluster& cluster);

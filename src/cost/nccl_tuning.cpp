@@ -43,7 +43,7 @@ double seconds(const Question& q, double latency, double bandwidth) {
 
 double ring_latency(const Question& q, Protocol protocol) {
     const auto p = static_cast<std::size_t>(protocol);
-    if (q.kind == broadcast) return kRingBaseLat[p] + (q.place.nodes > 1 ? kNetLat.ring[p] : q.within.ring[p]);
+    if (q.kind == broadcast || q.kind == reduce) return kRingBaseLat[p] + (q.place.nodes > 1 ? kNetLat.ring[p] : q.within.ring[p]);
     const double between = q.steps_between_nodes();
     const double overhead = q.place.nodes == 1 ? 0 : protocol == Protocol::simple ? 3 * kNetOverhead : kNetOverhead;
     const double across = q.place.per_node == 1 ? kNetLat.tree[p] : kNetLat.ring[p];
@@ -79,7 +79,7 @@ double tree_seconds(const Question& q, Protocol protocol) {
 }
 
 double nvls_seconds(const Question& q, Protocol protocol) {
-    if (!q.topology.nvls || protocol != Protocol::simple || q.place.nodes > 1 || q.kind == broadcast) return kNever;
+    if (!q.topology.nvls || protocol != Protocol::simple || q.place.nodes > 1 || (q.kind != all_reduce && !q.gathers())) return kNever;
     const double heads = q.per_node;
     const double share = q.kind == all_reduce ? 2.0 : (heads - 1) / heads;
     const double bandwidth = heads * q.topology.head * kNvlsEfficiency[q.row] * (heads - 1) / heads * share;
@@ -118,6 +118,12 @@ Question question(CollectiveKind kind, double bytes, const Placement& place, con
 /// LL128 needs NVLink within the node, and a network that keeps 128 bytes together.
 bool has_ll128(const Question& q, bool network_ll128) { return q.topology.nvlink && (q.place.nodes == 1 || network_ll128); }
 
+/// What NCCL_ALGO and NCCL_PROTO leave. Where they leave nothing, as of a tree for a gather, NCCL takes the ring in Simple.
+bool allowed(const Question& q, Algorithm algorithm, Protocol protocol) {
+    const auto has = [](unsigned bits, auto which) { return bits == 0 || (bits >> static_cast<unsigned>(which) & 1U) != 0; };
+    return has(q.topology.algorithms, algorithm) && has(q.topology.protocols, protocol);
+}
+
 double estimate(const Question& q, Algorithm algorithm, Protocol protocol) {
     switch (algorithm) {
         case Algorithm::ring: return ring_seconds(q, protocol);
@@ -135,6 +141,8 @@ double estimate(const Question& q, Algorithm algorithm, Protocol protocol) {
 }
 
 } // namespace
+
+bool is_pairs(CollectiveKind kind) { return kind == all_to_all || kind == gather || kind == scatter || kind == send_recv; }
 
 std::string_view name(Algorithm algorithm) {
     constexpr std::array<std::string_view, 10> names{"ring",  "tree",     "nvls",      "nvls-tree", "pat",
@@ -156,13 +164,13 @@ double nccl_estimate(Algorithm algorithm, Protocol protocol, CollectiveKind kind
 
 NcclChoice nccl_choice(CollectiveKind kind, double bytes, const Placement& place, const NcclTopology& topology,
                        bool network_ll128) {
-    if (kind == all_to_all) return {Algorithm::pairs, Protocol::simple, 0};
+    if (is_pairs(kind)) return {Algorithm::pairs, Protocol::simple, 0};
     const Question q = question(kind, bytes, place, topology);
     const bool ll128 = has_ll128(q, network_ll128);
     NcclChoice best{Algorithm::ring, Protocol::simple, kNever};
     for (const Algorithm algorithm : {Algorithm::ring, Algorithm::tree, Algorithm::nvls, Algorithm::nvls_tree, Algorithm::pat})
         for (const Protocol protocol : {Protocol::ll, Protocol::ll128, Protocol::simple}) {
-            if (protocol == Protocol::ll128 && !ll128) continue;
+            if ((protocol == Protocol::ll128 && !ll128) || !allowed(q, algorithm, protocol)) continue;
             const double time = estimate(q, algorithm, protocol);
             if (time < best.estimated_seconds) best = {algorithm, protocol, time};
         }

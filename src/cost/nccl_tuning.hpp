@@ -10,11 +10,13 @@
 
 namespace zerosim::cost {
 
-/// `pairs`: all-to-all, a send and a receive for every peer; `exchange`: the host ranks' own (comm/);
+/// `pairs`: sends and receives between pairs of ranks (is_pairs); `exchange`: the host ranks' own (comm/);
 /// the last three: other algorithms of host ranks (host_collectives).
 enum class Algorithm : std::uint8_t { ring, tree, nvls, nvls_tree, pat, pairs, exchange, recursive, bruck, hierarchical };
 enum class Protocol : std::uint8_t { ll, ll128, simple };
 
+/// Not collectives to NCCL but groups of sends and receives, which have no algorithms.
+[[nodiscard]] bool is_pairs(CollectiveKind kind);
 [[nodiscard]] std::string_view name(Algorithm algorithm);
 [[nodiscard]] std::string_view name(Protocol protocol);
 

@@ -6,6 +6,7 @@
 #include "cluster/cluster.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace zerosim::cost {
 
@@ -32,6 +33,15 @@ struct Placement {
 [[nodiscard]] inline double network_cards(const cluster::Cluster& cluster) {
     const auto devices = static_cast<double>(cluster.devices_per_node);
     return cluster.fabric.cards > 0 ? std::min(static_cast<double>(cluster.fabric.cards), devices) : devices;
+}
+
+/// What one device has through a network card while the others of its group send nothing, of a device's even share of its node's network.
+/// Each group of the node (its stride) has a device that does so.
+[[nodiscard]] inline double card_of_device(const Placement& place, const cluster::Cluster& cluster) {
+    const auto devices = static_cast<double>(cluster.devices_per_node);
+    const double cards = network_cards(cluster);
+    const double groups = place.apart > 0 ? static_cast<double>(place.apart) : std::max(1.0, std::floor(devices / static_cast<double>(place.per_node)));
+    return devices / cards * std::min(1.0, cards / groups);
 }
 
 /// What a device that is a node of its own has of the node's network, in even shares of all devices: fewer devices at work have more each,

@@ -75,6 +75,14 @@ CudaBlas::Key CudaBlas::key_of(const Product& p) {
     return key;
 }
 
+/// "a product of 512 x 48 and 48 x 131 elements of fp16 (rows 48, 131 and 131 elements apart, addresses multiples of 32, 2 and 2 bytes)"
+std::string CudaBlas::words_of(const Product& p) {
+    const std::int64_t depth = p.left_transposed ? p.left.rows : p.left.columns;
+    return fmt::format("a product of {} x {} and {} x {} elements of {} (rows {}, {} and {} elements apart, addresses multiples of {}, {} and {} bytes)", p.result.rows, depth, depth,
+                       p.result.columns, name(p.left.dtype), p.left.row_stride, p.right.row_stride, p.result.row_stride, alignment_of(p.left.data), alignment_of(p.right.data),
+                       alignment_of(p.result.data));
+}
+
 CudaBlas::Plan* CudaBlas::plan_of(const Product& p) {
     if (p.bias != nullptr && alignment_of(p.bias->data) < kEpilogueAlignment) return nullptr;
     const Key key = key_of(p);
@@ -111,6 +119,7 @@ CudaBlas::Plan* CudaBlas::plan_of(const Product& p) {
     // What it does not support is done otherwise (multiply); any other refusal of a plain product is an error in its own words.
     if (status != CUBLAS_STATUS_NOT_SUPPORTED && p.bias == nullptr) library_->check(status, "cublasLtMatmulAlgoGetHeuristic");
     if (status == CUBLAS_STATUS_SUCCESS && count > 0 && plan->algorithm.state == CUBLAS_STATUS_SUCCESS) found->second = std::move(plan);
+    else if (p.bias == nullptr) plain_products_.insert(words_of(p));   // with a bias the product alone is tried next
     return found->second.get();
 }
 

@@ -14,6 +14,8 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <set>
+#include <string>
 
 namespace zerosim::device {
 
@@ -29,12 +31,15 @@ public:
 
     /// One of the three linear kernels, on the context's stream.
     void run(const KernelCall& call, const cuda::LaunchContext& context);
+    /// Shapes for which the library had no algorithm, in words.
+    [[nodiscard]] const std::set<std::string>& plain_products() const { return plain_products_; }
 
 private:
     struct Product;
     struct Plan;
     using Key = std::array<std::int64_t, 11>;              // shapes, strides, types, alignment, epilogue
     [[nodiscard]] static Key key_of(const Product& product);
+    [[nodiscard]] static std::string words_of(const Product& product);
     void multiply(const Product& product, const cuda::LaunchContext& context);
     [[nodiscard]] Plan* plan_of(const Product& product);   // null: not in one call
     void describe(const TensorView& view, cublasLtMatrixLayoutOpaque_t& layout) const;
@@ -46,6 +51,7 @@ private:
     std::int64_t workspace_bytes_;
     DeviceMemory workspace_;
     std::map<Key, std::unique_ptr<Plan>> plans_;           // null: the library has no algorithm
+    std::set<std::string> plain_products_;
 };
 
 }  // namespace zerosim::device

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 namespace zerosim::device {
 namespace {
@@ -189,6 +190,15 @@ DriverLedger* CudaDevice::driver_ledger() {
             ledger_.memory().parts[static_cast<std::size_t>(DriverPart::pools)] = static_cast<std::int64_t>(reserved);
     }
     return &ledger_;
+}
+
+std::vector<std::string> CudaDevice::remarks() const {
+    std::set<std::string> products;                      // of all streams
+    for (const StreamState& state : streams_)
+        if (state.blas) products.insert(state.blas->plain_products().begin(), state.blas->plain_products().end());
+    std::vector<std::string> lines;
+    for (const std::string& product : products) lines.push_back(fmt::format("cuBLASLt has no algorithm for {}: a plain kernel without tensor cores computed it, slowly", product));
+    return lines;
 }
 
 void CudaDevice::begin_range(std::string_view name) { nvtxRangePushA(std::string(name).c_str()); }

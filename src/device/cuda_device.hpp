@@ -42,6 +42,7 @@ public:
     void begin_range(std::string_view name) override;
     void end_range() override;
     [[nodiscard]] DriverLedger* driver_ledger() override;
+    [[nodiscard]] std::vector<std::string> remarks() const override;
 
 private:
     struct Staging {

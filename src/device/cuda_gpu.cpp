@@ -56,6 +56,12 @@ std::string pci_of(int ordinal) {
     return plain_pci(bus_id);
 }
 
+std::int64_t free_gpu_bytes() {
+    std::size_t free = 0, total = 0;
+    check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    return static_cast<std::int64_t>(free);
+}
+
 GpuLink link_between(int from, int to) {
     if (from == to) return GpuLink::same;
     int reaches = 0;

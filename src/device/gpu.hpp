@@ -28,6 +28,9 @@ struct GpuInfo {
 /// The PCI address of a device, without making a context on it.
 [[nodiscard]] std::string pci_of(int ordinal);
 
+/// What the driver would still give of the device that the calling thread has chosen.
+[[nodiscard]] std::int64_t free_gpu_bytes();
+
 /// How one GPU reaches another's memory.
 enum class GpuLink : std::uint8_t { same, peer, staged };   // peer: NVLink or PCIe directly; staged: through host memory
 [[nodiscard]] GpuLink link_between(int from, int to);

@@ -7,7 +7,9 @@
 #include "device/driver_memory.hpp"
 
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace zerosim::device {
 
@@ -34,6 +36,8 @@ public:
     virtual void end_range() = 0;
     /// Where the driver tells how much memory it has given: the account of it. Null: it does not.
     [[nodiscard]] virtual DriverLedger* driver_ledger() { return nullptr; }
+    /// What it did more slowly than it might have, each in a sentence: for the report.
+    [[nodiscard]] virtual std::vector<std::string> remarks() const { return {}; }
 };
 
 }  // namespace zerosim::device

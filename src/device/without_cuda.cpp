@@ -13,6 +13,7 @@ int count_gpus(std::string* reason) {
 
 std::vector<GpuInfo> list_gpus() { return {}; }
 std::string pci_of(int) { return {}; }
+std::int64_t free_gpu_bytes() { return 0; }
 GpuLink link_between(int, int) { return GpuLink::staged; }
 std::string cuda_versions() { return "none"; }
 

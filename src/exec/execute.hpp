@@ -117,6 +117,7 @@ struct RankResult {
     bool interrupted = false;
     device::DriverMemory driver;                 // GPUs
     std::vector<comm::PathUse> paths;            // GPUs of several ranks
+    std::vector<std::string> remarks;            // of the device, for the report's notes
 };
 
 /// What the ranks observed alone, put together: losses are averaged, squared norms of parts added. Does nothing where rank 0 knows all.

@@ -55,6 +55,7 @@ RankResult execute_on_streams(const schedule::Schedule& schedule, std::int64_t r
         StreamInterpreter interpreter(schedule, rank, resources, options, watch);
         RankResult result = run_steps(interpreter, schedule, rank, resources.device, options);
         if (const device::DriverLedger* const ledger = resources.device.driver_ledger()) result.driver = ledger->memory();
+        result.remarks = resources.device.remarks();
         return result;
     } catch (const std::exception& error) {
         const RunError whole = first_cause(watch, error, rank, resources, schedule);

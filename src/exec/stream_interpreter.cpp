@@ -248,12 +248,14 @@ void StreamInterpreter::inject(std::size_t index) {
 /// minutes knows no microseconds.
 void StreamInterpreter::read_times(std::size_t begin, std::size_t end, trace::OpTime* rows) {
     const auto after = [this](Event origin, Event event) { return static_cast<std::int64_t>(resources_.device.seconds_between(origin, event) * 1e9); };
+    wait_for(origins_[1], begin);                        // a segment need not end with a wait for all its streams
     origin_nanoseconds_ += after(origins_[0], origins_[1]);
     std::swap(origins_[0], origins_[1]);
     const auto at = [&](Event event) { return origin_nanoseconds_ + after(origins_[0], event); };
     for (std::size_t i = begin; i < end; ++i) {
         const OpEvents& events = events_[i];
         if (!events.recorded || !events.begin || !events.end) continue;
+        wait_for(*events.end, i);
         rows[i - begin].begin = at(*events.begin);
         rows[i - begin].end = at(*events.end);
     }

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -13,10 +14,20 @@ namespace zerosim::report {
 
 inline constexpr double kMiB = 1024.0 * 1024.0;
 
-/// Small amounts keep enough digits not to read as nothing.
+/// "1234567.8" -> "1,234,567.8"
+[[nodiscard]] inline std::string grouped(std::string_view digits) {
+    const std::size_t point = std::min(digits.find('.'), digits.size());
+    std::string text;
+    for (std::size_t i = 0; i < digits.size(); ++i) {
+        if (i > 0 && i < point && (point - i) % 3 == 0 && digits[i - 1] != '-') text += ',';
+        text += digits[i];
+    }
+    return text;
+}
+/// Small amounts keep enough digits not to read as nothing, large ones have their thousands apart.
 [[nodiscard]] inline std::string mib(double bytes) {
     const double value = bytes / kMiB;
-    return bytes == 0 ? "0" : value < 0.00005 ? "<0.0001" : value < 0.1 ? fmt::format("{:.4f}", value) : value < 100 ? fmt::format("{:.2f}", value) : fmt::format("{:.1f}", value);
+    return bytes == 0 ? "0" : value < 0.00005 ? "<0.0001" : value < 0.1 ? fmt::format("{:.4f}", value) : value < 100 ? fmt::format("{:.2f}", value) : value < 10'000 ? fmt::format("{:.1f}", value) : grouped(fmt::format("{:.1f}", value));
 }
 [[nodiscard]] inline std::string mib(std::int64_t bytes) { return mib(static_cast<double>(bytes)); }
 [[nodiscard]] inline std::string milliseconds(double seconds) { return fmt::format("{:.3f}", seconds * 1e3); }

@@ -65,4 +65,19 @@ void parse_transport_json(const Json& root, analysis::RunReport& report) {
     report.transport = std::move(transport);
 }
 
+void add_links_json(Json& root, const analysis::RunReport& report) {
+    if (!report.links) return;
+    const analysis::LinksReport& links = *report.links;
+    root["links"] = {{"reference_bytes", links.reference_bytes}, {"reference_seconds", {links.before, links.after}}};
+    if (links.calibrated > 0) root["links"]["calibrated_reference_seconds"] = links.calibrated;
+}
+
+void parse_links_json(const Json& root, analysis::RunReport& report) {
+    const auto found = root.find("links");
+    if (found == root.end()) return;
+    const Json& seconds = found->at("reference_seconds");
+    report.links = analysis::LinksReport{found->at("reference_bytes").get<std::int64_t>(), seconds.at(0).get<double>(), seconds.at(1).get<double>(),
+                                         found->value("calibrated_reference_seconds", 0.0)};
+}
+
 }  // namespace zerosim::report

@@ -27,6 +27,7 @@ void variation_fields(Archive archive, Variation& v) {
     archive("shortest_busy_seconds", v.shortest_busy);
     archive("mean_busy_seconds", v.mean_busy);
     archive("longest_busy_seconds", v.longest_busy);
+    archive.if_there("other_algorithms", v.other_algorithms);
 }
 
 template <class Archive, class Reliability>

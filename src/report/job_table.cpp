@@ -24,9 +24,12 @@ std::string variation_section(const analysis::RunReport& report, Style style) {
     std::string text = heading("VARIATION, a clock for each of " + std::to_string(v.ranks) + " ranks", style) + "\n";
     text += fmt::format("  step {} ms, {} ms without: {:+.1f} %\n", milliseconds(v.step), milliseconds(v.undisturbed_step),
                         v.undisturbed_step > 0 ? 100 * (v.step / v.undisturbed_step - 1) : 0.0);
-    text += fmt::format("  kernels of a rank take {} to {} ms, {} on average\n", milliseconds(v.shortest_busy), milliseconds(v.longest_busy), milliseconds(v.mean_busy));
+    const std::string shortest = milliseconds(v.shortest_busy), longest = milliseconds(v.longest_busy);
+    text += shortest == longest ? fmt::format("  with no collective beside them the kernels of every rank take {} ms\n", longest)
+                                : fmt::format("  with no collective beside them the kernels of a rank take {} to {} ms, {} on average\n", shortest, longest, milliseconds(v.mean_busy));
     text += fmt::format("  in collectives ranks wait {} ms for later peers on average, {} at most\n", milliseconds(v.mean_waited), milliseconds(v.largest_waited));
     text += fmt::format("  compute streams stand still for collectives for up to {} ms longer than without\n", milliseconds(v.exposed_waiting));
+    if (v.other_algorithms > 0) text += fmt::format("  on the weaker links the library chooses otherwise for {} of the collectives, by its own estimates\n", v.other_algorithms);
     if (v.waited_for.empty()) return text;
     TextTable table({{"most waited for", "", true}, {"came last", "(times)"}, {"peers waited", "(ms)"}, {"kernels", "(ms)"}});
     for (const analysis::VaryingRank& rank : v.waited_for)

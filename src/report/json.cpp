@@ -99,6 +99,7 @@ std::string render_json(const analysis::RunReport& report) {
     if (report.formula) root["formula"] = object_of([&](Writer writer) { formula_fields(writer, *report.formula); });
     if (report.prediction) root["prediction"] = prediction_json(*report.prediction);
     add_transport_json(root, report);
+    add_links_json(root, report);
     add_job_json(root, report);
     add_inference_json(root, report);
     if (report.coarse) root["model"]["coarse"] = true;

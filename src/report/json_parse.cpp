@@ -58,6 +58,7 @@ analysis::RunReport parse_report(const Json& root) {
     root.at("throughput").at("model_flops_utilization").get_to(report.model_flops_utilization);
     parse_step_json(root, report);
     parse_transport_json(root, report);
+    parse_links_json(root, report);
     for (const Json& rank : root.at("ranks"))
         report.ranks.push_back({rank.at("rank").get<std::int64_t>(), rank.at("count").get<std::int64_t>(), parse_memory(rank.at("memory")),
                                 parse_time(rank.at("time"))});
@@ -83,7 +84,8 @@ analysis::RunReport parse_json(std::string_view text, std::string_view source) {
             throw ConfigError(fmt::format("'{}' has schema_version {}; this program reads {}", source, version, kSchemaVersion));
         return parse_report(root);
     } catch (const nlohmann::json::exception& error) {
-        throw ConfigError(fmt::format("'{}' is not a zerosim result: {}", source, error.what()));
+        const std::string_view what = error.what();   // "[json.exception.out_of_range.403] key 'x' not found"
+        throw ConfigError(fmt::format("'{}' is not a zerosim result: {}", source, what.substr(what.find("] ") == what.npos ? 0 : what.find("] ") + 2)));
     }
 }
 

@@ -196,8 +196,11 @@ std::string render_sweep_svg(const analysis::SweepReport& sweep) {
                                   "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n", width, height);
     const bool full = std::ranges::any_of(sweep.points, [](const analysis::SweepPoint& point) { return !point.fits; });
     std::string title;
-    for (const char* key : {"model", "strategy.system", "cluster"})   // what is swept stands on the axis or in the legend
-        if (std::ranges::find(sweep.axes, key, &analysis::SweepAxis::key) == sweep.axes.end()) title += sweep.value(key) + ", ";
+    for (const char* key : {"model", "strategy.system", "strategy.zero-stage", "train.precision", "cluster"}) {   // what is swept stands on the axis or in the legend
+        const std::string value = sweep.value(key);
+        if (value.empty() || std::ranges::find(sweep.axes, key, &analysis::SweepAxis::key) != sweep.axes.end()) continue;
+        title.append(std::string_view(key) == "strategy.zero-stage" ? "ZeRO-" : "").append(value).append(", ");
+    }
     if (const std::string scaling = scaling_name(sweep); !scaling.empty()) title += scaling;
     else if (!title.empty()) title.resize(title.size() - 2); // the comma
     if (full) title += ". Hollow: does not fit";

@@ -32,16 +32,8 @@ bool in_seconds(const SweepReport& sweep) {
     return std::ranges::any_of(sweep.points, [](const SweepPoint& point) { return point.error.empty() && point.time.step >= 100; });
 }
 
-/// Thousands apart: tokens per second of a large job have many digits.
-std::string grouped(double value) {
-    const std::string digits = fmt::format("{:.0f}", value);
-    std::string text;
-    for (std::size_t i = 0; i < digits.size(); ++i) {
-        if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
-        text += digits[i];
-    }
-    return text;
-}
+/// Tokens per second of a large job have many digits.
+std::string whole(double value) { return grouped(fmt::format("{:.0f}", value)); }
 
 std::string gib(std::int64_t bytes) { return fmt::format("{:.1f}", static_cast<double>(bytes) / (1024.0 * kMiB)); }
 
@@ -55,10 +47,33 @@ void add_row(TextTable& table, const SweepPoint& point, bool seconds) {
     const double exposed = point.time.step > 0 ? point.time.exposed_communication / point.time.step : 0;
     cells.insert(cells.end(), {fmt::format("{} = {}x{}x{}", point.global_batch, point.ranks, point.micro_batch, point.gradient_accumulation),
                                seconds ? fmt::format("{:.3f}", point.time.step) : milliseconds(point.time.step),
-                               grouped(point.tokens_per_second), grouped(point.tokens_per_second_per_device), fmt::format("{:.1f}", 100 * point.efficiency),
+                               whole(point.tokens_per_second), whole(point.tokens_per_second_per_device), fmt::format("{:.1f}", 100 * point.efficiency),
                                fmt::format("{:.1f}", 100 * exposed), point.model_flops_utilization > 0 ? fmt::format("{:.1f}", 100 * point.model_flops_utilization) : "-",
                                gib(point.needed), point.fits ? "yes" : "NO"});
     table.add(std::move(cells));
+}
+
+std::string label(const SweepReport& sweep, const SweepPoint& point) {
+    std::string text;
+    for (std::size_t i = 0; i < point.values.size(); ++i) text += fmt::format("{}{} {}", i == 0 ? "" : " ", short_key(sweep.axes[i].key), point.values[i]);
+    return text;
+}
+
+/// The answer that a comparison of strategies is made for: the fastest that fits, or how far all are from fitting.
+std::string best_line(const SweepReport& sweep) {
+    const SweepPoint *best = nullptr, *smallest = nullptr;
+    std::size_t fitting = 0;
+    for (const SweepPoint& point : sweep.points) {
+        if (!point.error.empty()) continue;
+        if (smallest == nullptr || point.needed < smallest->needed) smallest = &point;
+        if (!point.fits) continue;
+        ++fitting;
+        if (best == nullptr || point.tokens_per_second > best->tokens_per_second) best = &point;
+    }
+    if (smallest == nullptr || sweep.points.size() < 2) return {};
+    if (best == nullptr)
+        return fmt::format("  nothing fits; the smallest: {} with {} GiB (train.recompute full, more ranks or a smaller batch need less)\n", label(sweep, *smallest), gib(smallest->needed));
+    return fmt::format("  fastest of the {} that fit{}: {} with {} tokens/s\n", fitting, fitting == 1 ? "s" : "", label(sweep, *best), whole(best->tokens_per_second));
 }
 
 /// One line for each reason, with the points that it refuses.
@@ -67,11 +82,9 @@ std::string refusals(const SweepReport& sweep) {
     std::vector<std::pair<std::string, std::vector<std::string>>> reasons;
     for (const SweepPoint& point : sweep.points) {
         if (point.error.empty()) continue;
-        std::string label;
-        for (std::size_t i = 0; i < point.values.size(); ++i) label += fmt::format("{}{} {}", i == 0 ? "" : " ", short_key(sweep.axes[i].key), point.values[i]);
         const auto known = std::ranges::find(reasons, point.error, &std::pair<std::string, std::vector<std::string>>::first);
-        if (known == reasons.end()) reasons.push_back({point.error, {label}});
-        else known->second.push_back(label);
+        if (known == reasons.end()) reasons.push_back({point.error, {label(sweep, point)}});
+        else known->second.push_back(label(sweep, point));
     }
     std::string text;
     for (const auto& [reason, points] : reasons) {
@@ -96,6 +109,7 @@ std::string render_sweep_table(const SweepReport& sweep, Style style) {
     for (const SweepPoint& point : sweep.points) add_row(table, point, seconds);
     std::string text = heading(title(sweep), style) + "\n\n" + table.render(style);
     text += faint(fmt::format("  global batch = ranks x micro-batch x accumulation; {}: tokens/s per device, of the first point's", efficiency_name(sweep)), style) + "\n";
+    text += best_line(sweep);
     text += refusals(sweep);
     const Curves curves = sweep_curves(sweep);
     // Of a scaling the efficiency says how it goes; of other sweeps what comes out, for every curve begins at 100 %.

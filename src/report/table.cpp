@@ -34,6 +34,13 @@ std::string transport_line(const analysis::RunReport& report) {
     return fmt::format("  transport {}: {}\n", report.transport->asked, paths.empty() ? "NCCL did not say what it used" : paths);
 }
 
+/// Beside the prediction where there is one, else below the collectives.
+std::string links_of_run(const analysis::RunReport& report, bool predicted) {
+    const std::string line = analysis::links_line(report);
+    const bool beside = report.prediction && !report.prediction->gap.empty();
+    return line.empty() || beside != predicted ? "" : "  " + line + "\n";
+}
+
 std::string communication_section(const analysis::RunReport& report, Style style) {
     if (report.collectives.empty()) return heading("COMMUNICATION: none", style) + "\n";
     // Columns in nccl-tests' order; size and sent are of the whole step, not of one call.
@@ -50,7 +57,7 @@ std::string communication_section(const analysis::RunReport& report, Style style
     if (report.formula)
         text += faint(fmt::format("  paper: elements a ring sends times their size, without padding; m = (N-1)/N, G = {} micro-batch(es)",
                                   report.formula->micro_batches), style) + "\n";
-    return text + transport_line(report);
+    return text + transport_line(report) + links_of_run(report, false);
 }
 
 std::string gap_section(const analysis::RunReport& report, Style style) {
@@ -62,7 +69,7 @@ std::string gap_section(const analysis::RunReport& report, Style style) {
     table.rule();
     table.add({"step", milliseconds(prediction.step), milliseconds(prediction.measured_step),
                signed_milliseconds(prediction.measured_step - prediction.step)});
-    return heading("PREDICTED beside MEASURED, median step of the slowest rank", style) + "\n" + table.render(style);
+    return heading("PREDICTED beside MEASURED, median step of the slowest rank", style) + "\n" + table.render(style) + links_of_run(report, true);
 }
 
 std::string training_section(const analysis::RunReport& report, Style style) {

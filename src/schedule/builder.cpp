@@ -7,8 +7,23 @@
 #include <utility>
 
 namespace zerosim::schedule {
+namespace {
+
+/// Programs of one schedule are nearly as long as each other: room for one like `before`, and not the double of it.
+void make_room(Program& program, const Program& before) {
+    const auto like = [](auto& vector, const auto& other) { vector.reserve(other.size() + other.size() / 64 + 16); };
+    like(program.storages, before.storages);
+    like(program.tensors, before.tensors);
+    like(program.ops, before.ops);
+    like(program.operands, before.operands);
+    like(program.deps, before.deps);
+    like(program.ranges, before.ranges);
+}
+
+}  // namespace
 
 StreamId ProgramBuilder::stream(std::string_view name, StreamKind kind) {
+    if (program_.streams.empty() && !schedule_.programs.empty()) make_room(program_, schedule_.programs.back());
     program_.streams.push_back({intern(name), kind});
     return StreamId{program_.streams.size() - 1};
 }

@@ -1,6 +1,5 @@
 #include "schedule/dump.hpp"
 
-#include "base/rng.hpp"
 #include "schedule/access.hpp"
 
 #include <fmt/format.h>
@@ -122,13 +121,6 @@ std::vector<std::string> collective_sequence(const Schedule& schedule, std::int6
                                     axis.size, axis.stride, name(program.tensor(c.send).dtype), message_bytes(program, c), c.root));
     }
     return lines;
-}
-
-std::uint64_t sequence_hash(const Schedule& schedule, std::int64_t rank) {
-    std::uint64_t hash = 0;
-    for (const std::string& line : collective_sequence(schedule, rank))
-        for (const char c : line) hash = hash64(hash, static_cast<unsigned char>(c));
-    return hash;
 }
 
 }  // namespace zerosim::schedule

@@ -18,7 +18,5 @@ namespace zerosim::schedule {
 [[nodiscard]] std::string describe(const Schedule& schedule, const Program& program, TensorId tensor);
 /// The collectives of `rank` in issue order, one line each, with group, dtype, counts: equal text on every member.
 [[nodiscard]] std::vector<std::string> collective_sequence(const Schedule& schedule, std::int64_t rank);
-/// Hash of the collective sequence.
-[[nodiscard]] std::uint64_t sequence_hash(const Schedule& schedule, std::int64_t rank);
 
 }  // namespace zerosim::schedule

@@ -12,6 +12,12 @@ namespace {
 using kernel::Attributes;
 using kernel::Kernel;
 
+/// What executors and reports know. The others are benchmarks'.
+bool in_schedules(CollectiveKind kind) {
+    using enum CollectiveKind;
+    return kind == all_reduce || kind == all_gather || kind == reduce_scatter || kind == broadcast || kind == all_to_all;
+}
+
 struct Shape {
     std::int64_t rows, columns;
 };
@@ -154,6 +160,7 @@ private:
 
     void check_collective(OpId id, const Op& op) {
         const Collective& c = program_.collective_of(op);
+        if (!in_schedules(c.kind)) return fail(id, fmt::format("{} is a benchmark's; schedules have no such collective", zerosim::name(c.kind)));
         if (!c.axis.valid() || c.axis.index() >= schedule_.axes.size()) return fail(id, "collective on an undeclared axis");
         const std::int64_t n = schedule_.axis(c.axis).size;
         if (!c.send.valid() || !c.receive.valid()) return fail(id, "collective without send or receive");
@@ -166,8 +173,7 @@ private:
         if (!right)
             fail(id, fmt::format("{} of {} into {} among {} ranks: sizes do not fit", zerosim::name(c.kind), describe(schedule_, program_, c.send),
                                  describe(schedule_, program_, c.receive), n));
-        const bool reduces = c.kind == CollectiveKind::all_reduce || c.kind == CollectiveKind::reduce_scatter;
-        if (reduces != (c.reduction != Reduction::none)) fail(id, fmt::format("{} with the wrong reduction", zerosim::name(c.kind)));
+        if (is_reduction(c.kind) != (c.reduction != Reduction::none)) fail(id, fmt::format("{} with the wrong reduction", zerosim::name(c.kind)));
     }
 
     const Schedule& schedule_;

@@ -1,4 +1,4 @@
-// Cache ages: which part of a collective's buffers other work has driven out of a node's last-level cache when it starts.
+// Cache ages: which part of a collective's buffers other work has driven out of a core's own and the last-level cache when it starts.
 // Called by sim::durations for ranks on CPUs.
 // Knows addresses and bytes, no times; sets, ways and prefetching are not modelled.
 #pragma once
@@ -12,12 +12,10 @@
 namespace zerosim::sim {
 
 /// By op; only collectives have one, and the result is empty where none takes time or the cluster says nothing of cold links. Init, first,
-/// then steady steps run in issue order, each rank with its part of the cache; the last step's ages count. A page's age: the bytes that
-/// came into that cache since it was last touched, over the cache's size, at most 1 (least recently used goes first: Mattson et al.,
-/// "Evaluation techniques for storage hierarchies", IBM Systems Journal 9(2), 1970; which page of a large shared cache goes is not quite
-/// that, so that the chance of a miss grows with age instead of jumping from 0 to 1). The transport's own memory was last touched by the
-/// collective before. What a core's own, smaller caches lose does not count: measured, small collectives after work that stays in the
-/// last-level cache take what they take when repeated.
+/// then steady steps run in issue order, each rank with its core's own cache and its part of the last-level cache; the last step's ages count.
+/// What is gone of a page follows from the bytes that came into that cache since it was last touched, over the cache's size (Mattson et al.,
+/// "Evaluation techniques for storage hierarchies", IBM Systems Journal 9(2), 1970). The transport's own memory was last touched by the
+/// collective before, and what only short or only announced messages need by the last of those.
 [[nodiscard]] std::vector<cost::Coldness> coldness_of_collectives(const schedule::Schedule& schedule, const schedule::Program& program,
                                                                   const cluster::Cluster& cluster);
 

@@ -92,7 +92,7 @@ void MeetingPoint::come(Group& group, std::uint32_t number, std::uint32_t axis_i
     }
     const Timing& timing = *role.timing;
     const std::uint32_t links = classes_.of_group.empty() ? 0 : classes_.of_group[axis_index][number];
-    group.alone = std::max(group.alone, links == 0 ? timing.durations.device[role.position] : timing.device_by_links[links - 1][role.position]);
+    group.alone = std::max(group.alone, links == 0 ? timing.durations->device[role.position] : timing.device_by_links[links - 1][role.position]);
 }
 
 void MeetingPoint::arrive(const Meetings& axis, std::uint32_t axis_index, const RoleClock& role) {
@@ -151,7 +151,7 @@ void MeetingPoint::blame(const Meetings& axis, std::span<RoleClock* const> roles
 }
 
 void MeetingPoint::leave(const Meetings& axis, AxisId id, RoleClock& role) {
-    const std::uint32_t launched = role.timing->durations.launched[role.position];
+    const std::uint32_t launched = role.timing->durations->launched[role.position];
     Times& stream = role.streams[role.op().stream.index()];
     if (const std::uint32_t only = axis.only[role.index]; only != Meetings::kSeveral)
         std::ranges::fill(stream, groups_[only].end);
@@ -170,7 +170,7 @@ void MeetingPoint::leave(const Meetings& axis, AxisId id, RoleClock& role) {
 }
 
 void MeetingPoint::trace(const Meetings& axis, RoleClock& role) const {
-    const std::uint32_t launched = role.timing->durations.launched[role.position];
+    const std::uint32_t launched = role.timing->durations->launched[role.position];
     for (TracedLane& traced : role.traced) {
         const Group& group = groups_[axis.group_of[role.first_lane + traced.lane]];
         auto& times = traced.trace.times;

@@ -65,9 +65,9 @@ private:
     void look_up(const Op& op) {
         if (times_ == nullptr || row_ >= times_->times.size()) return;
         const trace::OpTime& time = times_->times[row_];
-        if (&program_.ops[time.op] != &op) return;   // rows of this op were not kept
-        ++row_;
         now_ = time.issue;
+        if (&program_.ops[time.op] != &op) return;   // its row was not kept: it took no time, so the next one's is issued then
+        ++row_;
         if (is_launch(op)) ++launched_[op.stream.index()];
         std::int64_t& end = stream_ends_[op.stream.index()];
         end = std::max(end, time.end);

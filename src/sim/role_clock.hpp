@@ -19,7 +19,7 @@ namespace zerosim::sim {
 
 /// What is known of a program before it runs.
 struct Timing {
-    Durations durations;
+    const Durations* durations = nullptr; // the caller's
     Ends ends;
     std::vector<Times> device_by_links; // of collectives, by class of links after the nominal; by op
     std::vector<LinkDemand> demand;     // by op; empty where no two collectives can share links
@@ -55,6 +55,12 @@ struct RoleClock {
     [[nodiscard]] std::uint32_t lanes() const { return static_cast<std::uint32_t>(host.size()); }
     [[nodiscard]] std::int64_t host_at(std::uint32_t lane) const { return host[lane] + issued; }
     [[nodiscard]] const schedule::Op& op() const { return program->ops[position]; }
+    /// Takes no time, waits for nothing, is waited for by nothing: its stream may as well not see it.
+    [[nodiscard]] bool holds_nothing_up(std::size_t op) const {
+        using enum schedule::OpKind;
+        const schedule::OpKind kind = program->ops[op].kind;
+        return (kind == alloc || kind == free || kind == mark) && timing->ends.needed_by(op).empty() && timing->ends.column[op] == Ends::kNone;
+    }
 };
 
 } // namespace zerosim::sim

@@ -2,8 +2,8 @@
 // start = max(stream clock, host issue, deps, peers' arrival) (docs/design.md, Simulation).
 #include "sim/simulate.hpp"
 
-#include "base/error.hpp"
 #include "cost/host_cost.hpp"
+#include "sim/deadlock.hpp"
 #include "sim/kernel_variation.hpp"
 #include "sim/lane_times.hpp"
 #include "sim/lanes.hpp"
@@ -12,8 +12,6 @@
 #include "sim/role_clock.hpp"
 #include "sim/steady.hpp"
 #include "sim/timing.hpp"
-
-#include <fmt/core.h>
 
 #include <algorithm>
 #include <optional>
@@ -31,16 +29,9 @@ using schedule::Schedule;
 bool is_kernel(OpKind kind) { return kind == OpKind::compute || kind == OpKind::copy || kind == OpKind::optimizer; }
 bool runs_on_device(OpKind kind) { return is_kernel(kind) || kind == OpKind::fill || kind == OpKind::initialize; }
 
-/// Takes no time, waits for nothing, is waited for by nothing: its stream may as well not see it.
-bool holds_nothing_up(const RoleClock& role) {
-    const OpKind kind = role.op().kind;
-    return (kind == OpKind::alloc || kind == OpKind::free || kind == OpKind::mark) && role.timing->ends.needed_by(role.position).empty() &&
-           role.timing->ends.column[role.position] == Ends::kNone;
-}
-
 class Pass {
 public:
-    Pass(const Schedule& schedule, const cluster::Cluster& cluster, int steps);
+    Pass(const Schedule& schedule, const cluster::Cluster& cluster, int steps, const Options& options);
     void run();
     /// One step more, after run().
     void run_on();
@@ -54,6 +45,7 @@ private:
     bool advance(RoleClock& role, std::uint32_t index);
     bool next_segment(RoleClock& role);
     void execute(RoleClock& role);
+    void pass_by(RoleClock& role) const;
     void wait(RoleClock& role) const;
     void begin(RoleClock& role) const;
     void run(RoleClock& role, std::int64_t alone);
@@ -62,24 +54,26 @@ private:
     void record(RoleClock& role, std::int64_t issue) const;
     void issue(RoleClock& role) const;
     bool meet(RoleClock& role, std::uint32_t index);
-    [[noreturn]] void report_deadlock() const;
+    [[nodiscard]] std::size_t rows_of(const RoleClock& role, schedule::Segment segment) const;
 
     const Schedule& schedule_;
     int steps_;
     double slowdown_; // of kernels beside collectives
     bool varied_;     // a clock for each rank
+    bool bookkeeping_rows_;
     Lanes lanes_;
     std::optional<KernelVariation> variation_;
     LinkClasses classes_;
     MeetingPoint meeting_;
+    std::vector<Durations> own_durations_; // where the caller brings none
     std::vector<Timing> timings_; // by program
     std::vector<RoleClock> roles_;
     std::vector<std::vector<std::uint32_t>> arrived_; // by axis and set of roles
 };
 
-Pass::Pass(const Schedule& schedule, const cluster::Cluster& cluster, int steps)
+Pass::Pass(const Schedule& schedule, const cluster::Cluster& cluster, int steps, const Options& options)
     : schedule_(schedule), steps_(steps), slowdown_(cost::slowdown_beside_collectives(cluster, schedule.ranks)), varied_(!cluster.variation.none()),
-      lanes_(lanes(schedule, varied_)),
+      bookkeeping_rows_(options.bookkeeping_rows), lanes_(lanes(schedule, varied_)),
       classes_(varied_ && !(cluster.variation.links.empty() && cluster.variation.pairs.empty()) ? link_classes(lanes_, cluster, schedule.ranks)
                                                                                                 : LinkClasses{}),
       meeting_(lanes_, classes_, varied_ ? std::optional(steps) : std::nullopt) {
@@ -90,7 +84,10 @@ Pass::Pass(const Schedule& schedule, const cluster::Cluster& cluster, int steps)
         variation_.emplace(cluster.variation, lanes_, factors);
     }
     const bool share_links = several_communicators(schedule);
-    for (const Program& program : schedule.programs) timings_.push_back(timing(schedule, program, cluster, classes_.classes, share_links));
+    if (options.durations.empty()) own_durations_ = durations_of_programs(schedule, cluster);
+    const std::span<const Durations> known = options.durations.empty() ? own_durations_ : options.durations;
+    for (std::size_t i = 0; i < schedule.programs.size(); ++i)
+        timings_.push_back(timing(schedule, schedule.programs[i], known[i], cluster, classes_.classes, share_links));
     const std::vector<std::int64_t> traced = varied_ ? traced_ranks(cluster.variation, factors) : lanes_.ranks;
     for (std::size_t role = 0; role < schedule.roles.size(); ++role) add_role(role, share_links, traced);
     for (const Meetings& axis : lanes_.axes) arrived_.emplace_back(axis.set_roles.size(), 0u);
@@ -112,11 +109,8 @@ void Pass::add_role(std::size_t index, bool share_links, const std::vector<std::
     if (schedule_.one_communicator_per_axis) clock.communicators.assign(schedule_.axes.size(), zero);
     if (slowdown_ > 0) clock.beside.resize(clock.kin->first.size());
     if (share_links) clock.links.resize(clock.kin->first.size());
-    std::size_t ops = clock.segment_end;
-    for (int step = 1; step <= steps_; ++step) {
-        const auto [begin, end] = clock.program->bounds(clock.program->segment_of_step(step));
-        ops += end - begin;
-    }
+    std::size_t rows = rows_of(clock, schedule::Segment::init);
+    for (int step = 1; step <= steps_; ++step) rows += rows_of(clock, clock.program->segment_of_step(step));
     for (std::uint32_t lane = 0; lane < zero.size(); ++lane) {
         const std::int64_t rank = lanes_.ranks[clock.first_lane + lane];
         if (!std::ranges::binary_search(traced, rank)) continue;
@@ -124,8 +118,16 @@ void Pass::add_role(std::size_t index, bool share_links, const std::vector<std::
         kept.lane = lane;
         kept.trace.rank = rank;
         kept.trace.count = varied_ ? 1 : role.count;
-        kept.trace.times.reserve(ops);
+        kept.trace.times.reserve(rows);
     }
+}
+
+/// Of a step, or of init.
+std::size_t Pass::rows_of(const RoleClock& role, schedule::Segment segment) const {
+    const auto [begin, end] = role.program->bounds(segment);
+    std::size_t rows = end - begin;
+    for (std::size_t op = begin; op < end && !bookkeeping_rows_; ++op) rows -= role.holds_nothing_up(op) && role.program->ops[op].kind != OpKind::mark;
+    return rows;
 }
 
 void Pass::run() {
@@ -136,14 +138,18 @@ void Pass::run() {
             moved |= advance(roles_[role], role);
             all_finished &= roles_[role].finished;
         }
-        if (!moved && !all_finished) report_deadlock();
+        if (!moved && !all_finished) report_deadlock(schedule_, roles_);
     }
 }
 
 void Pass::run_on() {
     ++steps_;
     if (varied_) meeting_.keep_statistics_of(steps_);
-    for (RoleClock& role : roles_) role.finished = false;
+    for (RoleClock& role : roles_) {
+        role.finished = false;
+        const std::size_t rows = rows_of(role, schedule::Segment::steady);
+        for (TracedLane& traced : role.traced) traced.trace.times.reserve(traced.trace.times.size() + rows);
+    }
     run();
 }
 
@@ -188,22 +194,30 @@ bool Pass::next_segment(RoleClock& role) {
 /// Any op but a collective.
 void Pass::execute(RoleClock& role) {
     const Op& op = role.op();
-    const std::int64_t issue = role.timing->durations.issue[role.position];
     if (op.kind == OpKind::alloc || op.kind == OpKind::free)
         if (const schedule::Storage& storage = role.program->storage(op.storage); storage.space == schedule::Space::device)
             role.live_bytes += op.kind == OpKind::alloc ? storage.bytes : -storage.bytes;
-    Times& stream = role.streams[op.stream.index()];
+    if (role.holds_nothing_up(role.position)) return pass_by(role);
+    const std::int64_t issue = role.timing->durations->issue[role.position];
     if (op.kind == OpKind::host_wait) {
         wait(role);
-    } else if (holds_nothing_up(role)) {
-        for (TracedLane& traced : role.traced) traced.begin = traced.end = std::max(stream[traced.lane], role.host_at(traced.lane));
     } else {
         role.issued += issue;
         begin(role);
-        run(role, role.timing->durations.device[role.position]);
+        run(role, role.timing->durations->device[role.position]);
     }
-    if (const std::int32_t column = role.timing->ends.column[role.position]; column != Ends::kNone) role.ends[static_cast<std::size_t>(column)] = stream;
+    if (const std::int32_t column = role.timing->ends.column[role.position]; column != Ends::kNone)
+        role.ends[static_cast<std::size_t>(column)] = role.streams[op.stream.index()];
     record(role, issue);
+    ++role.position;
+}
+
+void Pass::pass_by(RoleClock& role) const {
+    if (bookkeeping_rows_ || role.op().kind == OpKind::mark) {
+        const Times& stream = role.streams[role.op().stream.index()];
+        for (TracedLane& traced : role.traced) traced.begin = traced.end = std::max(stream[traced.lane], role.host_at(traced.lane));
+        record(role, 0);
+    }
     ++role.position;
 }
 
@@ -267,7 +281,7 @@ void Pass::record(RoleClock& role, std::int64_t issue) const {
 
 /// Issues the collectives of one launch (usually one) and finds when each rank is ready for them.
 void Pass::issue(RoleClock& role) const {
-    const std::uint32_t launched = role.timing->durations.launched[role.position];
+    const std::uint32_t launched = role.timing->durations->launched[role.position];
     role.ready = role.streams[role.op().stream.index()];
     if (!role.communicators.empty()) raise(role.ready, role.communicators[role.program->collective_of(role.op()).axis.index()]);
     for (std::size_t position = role.position; position < role.position + launched; ++position) {
@@ -277,7 +291,7 @@ void Pass::issue(RoleClock& role) const {
             time.op = static_cast<std::uint32_t>(position);
             time.issue = role.host_at(traced.lane);
         }
-        role.issued += role.timing->durations.issue[position];
+        role.issued += role.timing->durations->issue[position];
         for (const std::uint32_t column : role.timing->ends.needed_by(position)) raise(role.ready, role.ends[column]);
     }
     raise(role.ready, role.host, -role.issued);
@@ -306,30 +320,25 @@ bool Pass::meet(RoleClock& role, std::uint32_t index) {
     return true;
 }
 
-void Pass::report_deadlock() const {
-    std::string what = "simulated ranks wait for each other in different collectives:";
-    for (std::size_t index = 0; index < roles_.size(); ++index) {
-        const RoleClock& role = roles_[index];
-        const std::int64_t rank = schedule_.roles[index].first_rank;
-        if (role.finished)
-            what += fmt::format(" rank {} has finished;", rank);
-        else
-            what += fmt::format(" rank {} in op {} '{}' of step {};", rank, role.position, schedule_.names[role.op().name], role.step);
-    }
-    what.back() = '.';
-    throw BugError(what);
-}
-
 } // namespace
 
-trace::Trace simulate(const Schedule& schedule, const cluster::Cluster& cluster, int steps) {
-    Pass pass(schedule, cluster, steps);
+std::vector<Durations> durations_of_programs(const Schedule& schedule, const cluster::Cluster& cluster) {
+    std::vector<Durations> result;
+    for (const Program& program : schedule.programs) {
+        result.push_back(durations(schedule, program, cluster));
+        if (cluster.variation.links.empty() && cluster.variation.pairs.empty()) std::vector<cost::Coldness>().swap(result.back().coldness); // asked for by other links alone
+    }
+    return result;
+}
+
+trace::Trace simulate(const Schedule& schedule, const cluster::Cluster& cluster, int steps, const Options& options) {
+    Pass pass(schedule, cluster, steps, options);
     pass.run();
     return pass.take();
 }
 
-trace::Trace simulate_until_steady(const Schedule& schedule, const cluster::Cluster& cluster, int least, int most) {
-    Pass pass(schedule, cluster, least);
+trace::Trace simulate_until_steady(const Schedule& schedule, const cluster::Cluster& cluster, int least, int most, const Options& options) {
+    Pass pass(schedule, cluster, least, options);
     pass.run();
     // Drawn kernels differ from step to step for good; equal ranks and steps have nothing to settle.
     const bool settles = !cluster.variation.none() && cluster.variation.jitter == 0;

@@ -24,15 +24,15 @@ bool several_communicators(const schedule::Schedule& schedule) {
     return false;
 }
 
-Timing timing(const schedule::Schedule& schedule, const schedule::Program& program, const cluster::Cluster& cluster,
-              std::span<const LinkShare> link_classes, bool share_links) {
-    Timing result{durations(schedule, program, cluster), ends(program), {}, {}};
+Timing timing(const schedule::Schedule& schedule, const schedule::Program& program, const Durations& durations,
+              const cluster::Cluster& cluster, std::span<const LinkShare> link_classes, bool share_links) {
+    Timing result{&durations, ends(program), {}, {}};
     for (const LinkShare& share : link_classes)
-        result.device_by_links.push_back(collective_durations(schedule, program, result.durations, with_links(cluster, share)));
+        result.device_by_links.push_back(collective_durations(schedule, program, durations, with_links(cluster, share)));
     if (!share_links) return result;
     result.demand.resize(program.ops.size());
-    for (std::size_t i = 0; i < program.ops.size(); i += result.durations.launched[i])
-        if (program.ops[i].kind == schedule::OpKind::collective) result.demand[i] = link_demand(schedule, program, result.durations, i, cluster);
+    for (std::size_t i = 0; i < program.ops.size(); i += durations.launched[i])
+        if (program.ops[i].kind == schedule::OpKind::collective) result.demand[i] = link_demand(schedule, program, durations, i, cluster);
     return result;
 }
 

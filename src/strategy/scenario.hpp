@@ -46,6 +46,7 @@ struct DeepSpeedOptions {
     bool contiguous_gradients = true, round_robin_gradients = false;
     bool reduce_scatter = true;               // stages 1, 2: reduce slices by owner; stage 3: reduce-scatter; false: plain all-reduce
     bool multi_rank_allreduce = true;         // stages 1, 2: slices of all owners in one all-reduce; false: each owner receives its own alone
+    int release = 19;                         // 0.14, 0.16 or 0.19: how gradients of stage 3 are offloaded
     bool pin_memory = true;                   // offloaded states and parameters
     double offload_ratio = 1;                 // stage 3: share of the sub-groups whose states are offloaded
     std::int64_t parameter_buffers = 5, parameter_buffer = 100'000'000, max_in_cpu = 1'000'000'000, optimizer_buffers = 4;   // nvme

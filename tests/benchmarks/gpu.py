@@ -3,7 +3,7 @@
 AdamW against copy bandwidth, NCCL through the communicator against its own call, the executor's time for an op, overlap of ZeRO-3, losses
 against the CPU's.
 
-usage: gpu.py PROGRAM [--steps 20] [--json FILE] [--skip-ranks]
+usage: gpu.py PROGRAM [--steps 20] [--json FILE] [--skip-ranks] [--seconds 480]
 The targets and their sources are in gpu_targets.csv. A part that fails is reported, and the others go on. Exit code 1 when a target is missed.
 Wants an idle GPU. Several ranks share the one GPU over NCCL's sockets: that says whether they overlap and are right, not how fast.
 Standard library only; not a test: it measures time.
@@ -19,7 +19,9 @@ import sys
 import tempfile
 import time
 
-TARGETS = {row["key"]: row for row in csv.DictReader(open(pathlib.Path(__file__).with_name("gpu_targets.csv"), newline=""))}
+HERE = pathlib.Path(__file__).parent
+TARGETS = {row["key"]: row for row in csv.DictReader(open(HERE / "gpu_targets.csv", newline=""))}
+BUDGET = {(row["model"], row["class"]): row for row in csv.DictReader(open(HERE / "gpu_budget.csv", newline=""))}   # docs/gpus.md, by class
 MODELS = {"gpt2-124m": "16", "gpt2-350m": "16"}   # micro-batch of 1024 tokens, as the targets have it
 TIMEOUT = 150                                      # seconds of one part
 # Ranks bound to no core, for NCCL's threads run beside theirs; what containers and root need.
@@ -31,8 +33,8 @@ class PartFailed(Exception):
 
 
 class Bench:
-    def __init__(self, program, folder, steps):
-        self.program, self.folder, self.steps = program, folder, steps
+    def __init__(self, program, folder, steps, seconds):
+        self.program, self.folder, self.steps, self.end = program, folder, steps, time.monotonic() + seconds
         self.measured, self.notes, self.raw = {}, [], {}
 
     def result(self, name, arguments, ranks=0, format_option=True):
@@ -41,9 +43,10 @@ class Bench:
         launcher = ["bash", "-c", '. "$0"; exec mpirun -n "$@"', str(MPIRUN_ENVIRONMENT), str(ranks)] if ranks else []
         command = launcher + [self.program] + arguments + ["--format", "json"] + (["--output", str(file)] if format_option else [])
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+            limit = max(1.0, min(TIMEOUT, self.end - time.monotonic()))
+            done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
         except subprocess.TimeoutExpired:
-            raise PartFailed(f"not done after {TIMEOUT} s: {' '.join(command)}")
+            raise PartFailed(f"not done after {limit:.0f} s: {' '.join(command)}")
         if done.returncode:
             raise PartFailed(f"exit code {done.returncode}: {' '.join(command)}: {done.stderr.strip()[-500:]}")
         self.raw[name] = json.loads(file.read_text() if format_option else done.stdout)
@@ -51,11 +54,37 @@ class Bench:
 
     def part(self, name, function, *arguments):
         begin = time.monotonic()
+        if begin > self.end:
+            self.notes.append(f"{name}: left out: --seconds are over")
+            return
         try:
             function(*arguments)
         except (PartFailed, KeyError, ValueError, OSError) as error:
             self.notes.append(f"{name}: FAILED: {type(error).__name__}: {error}")
         print(f"# {name}: {time.monotonic() - begin:.0f} s", file=sys.stderr)
+
+
+def shares_by_class(rows):
+    """class -> (seconds, share of the roof), each row weighing by its time."""
+    shares = {}
+    for row in rows:
+        seconds, at_roof = shares.get(row["class"], (0.0, 0.0))
+        shares[row["class"]] = (seconds + row["seconds"], at_roof + row["seconds"] * row["share_of_roof"])
+    return {name: (seconds, at_roof / seconds) for name, (seconds, at_roof) in shares.items() if seconds > 0}
+
+
+def step_by_class(bench, model, traced):
+    """A step's time by kernel class beside its budget, the largest excess first: what to mend, and where to look."""
+    rows = []
+    for row in traced["roofline"]:
+        budget = BUDGET.get((model, row["name"]))
+        rows.append((row["seconds"] * 1e3 - float(budget["milliseconds"]) if budget else 0.0, row, budget))
+    bench.notes.append(f"  {'class':<12} {'ms':>8} {'budget':>8} {'over':>8} {'of roof':>8} {'kernels':>8}  look first at")
+    for over, row, budget in sorted(rows, key=lambda entry: -entry[0]):
+        if row["seconds"] <= 0:
+            continue
+        bench.notes.append(f"  {row['name']:<12} {row['seconds'] * 1e3:8.2f} {budget['milliseconds'] if budget else '':>8} {over:8.2f} {100 * row['roof_fraction']:6.0f} % {row['count']:8d}  "
+                           f"{budget['look_first'] if budget and over > 0 else ''}")
 
 
 def kernels(bench):
@@ -67,10 +96,14 @@ def kernels(bench):
     bench.notes.append(f"{found['device']}, CUDA {found['cuda']}, NCCL {found['nccl']}; copy {found['copy_bytes_per_second'] / 1e12:.2f} TB/s; "
                        f"launch: host {found['host_launch_seconds'] * 1e6:.2f} us, device {found['kernel_launch_seconds'] * 1e6:.2f} us; "
                        f"executor traced {found['traced_issue_seconds'] * 1e6:.2f} us an op")
-    bench.notes.append(f"{'kernel':<66} {'ms':>9} {'rate':>14} {'of copy':>8} {'model/measured':>15}")
+    expected = {name: float(row["share_of_roof"]) for (model, name), row in BUDGET.items() if model == "gpt2-124m"}
+    bench.notes.append("share of the roof by class, and what the budget has: " +
+                       ", ".join(f"{name} {100 * share:.0f} %" + (f" ({100 * expected[name]:.0f})" if name in expected else "") for name, (_, share) in shares_by_class(found["kernels"]).items()) +
+                       " (products and attention: of the peak; others: of the copy)")
+    bench.notes.append(f"{'kernel':<66} {'ms':>9} {'rate':>14} {'of roof':>8} {'model/measured':>15}")
     for row in found["kernels"]:
         rate = f"{row['flops_per_second'] / 1e12:.0f} TFLOP/s" if "flops_per_second" in row else f"{row['bytes_per_second'] / 1e12:.2f} TB/s"
-        share = f"{100 * row['share_of_copy_bandwidth']:.0f} %" if "share_of_copy_bandwidth" in row else ""
+        share = f"{100 * row['share_of_roof']:.0f} %"
         bench.notes.append(f"{row['kernel']:<66} {row['seconds'] * 1e3:9.4f} {rate:>14} {share:>8} {row['model_over_measured']:15.2f}")
         if row["kernel"].startswith("adamw") and "master" in row["kernel"]:
             bench.measured["adamw of copy bandwidth"] = row["share_of_copy_bandwidth"]
@@ -96,6 +129,7 @@ def step(bench, model, padded):
     for row in traced["roofline"]:
         if row["flops"] > 0 and row["name"] in ("gemm", "attention"):
             bench.notes.append(f"  {row['name']}: {row['flops'] / row['seconds'] / 1e12:.0f} TFLOP/s over the step")
+    step_by_class(bench, model, traced)
 
 
 def one_rank_nccl(bench):
@@ -176,9 +210,10 @@ def main():
     options.add_argument("--steps", type=int, default=20)
     options.add_argument("--json", help="write everything measured to this file")
     options.add_argument("--skip-ranks", action="store_true", help="leave out what needs mpirun")
+    options.add_argument("--seconds", type=float, default=480, help="begin no part after as long, and end the last one then")
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(os.path.abspath(asked.program), folder, asked.steps)
+        bench = Bench(os.path.abspath(asked.program), folder, asked.steps, asked.seconds)
         bench.part("kernels", kernels, bench)          # first: its cluster predicts the steps
         for model in MODELS:
             bench.part(f"step {model}", step, bench, model, True)

@@ -29,6 +29,8 @@ inline const std::vector<Constant> kWithin{
     ZEROSIM_CONSTANT(within, ll_cost),          ZEROSIM_CONSTANT(within, ll_ramp_us),    ZEROSIM_CONSTANT(within, ll128_start_us),
     ZEROSIM_CONSTANT(within, ll128_hop),        ZEROSIM_CONSTANT(within, ll128_cost),    ZEROSIM_CONSTANT(within, simple_start_us),
     ZEROSIM_CONSTANT(within, simple_hop),       ZEROSIM_CONSTANT(within, copy_rate),     ZEROSIM_CONSTANT(within, pairs_rate),
+    ZEROSIM_CONSTANT(within, memory_us), ZEROSIM_CONSTANT(within, pairs_memory_us), ZEROSIM_CONSTANT(within, memory_bytes),
+    ZEROSIM_CONSTANT(within, all_reduce_copy),
     ZEROSIM_CONSTANT(within, pairs_copy),       ZEROSIM_CONSTANT(within, pairs_peer_us), ZEROSIM_CONSTANT(within, pairs_ramp_us),
     ZEROSIM_CONSTANT(within, pairs_ramp_bytes), ZEROSIM_CONSTANT(within, nvls_start_us), ZEROSIM_CONSTANT(within, nvls_ramp_us),
     ZEROSIM_CONSTANT(within, nvls_ramp_bytes),  ZEROSIM_CONSTANT(within, nvls_rate)};

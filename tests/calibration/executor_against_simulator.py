@@ -55,7 +55,8 @@ def mpi(ranks):
 
 def alone(program, ranks, environment):
     """|predicted / measured - 1| of collectives that nothing else runs beside."""
-    text = output(mpi(ranks) + [program, "collectives", "--compare", "--format", "json", "--minimum-bytes", "1K", "--maximum-bytes", "64M",
+    text = output(mpi(ranks) + [program, "collectives", "--compare", "--format", "json", "--kind", "all-reduce,all-gather,reduce-scatter,broadcast,all-to-all",
+                                "--minimum-bytes", "1K", "--maximum-bytes", "64M",
                                 "--step-factor", "4", "--repeats", "30"], environment)
     ratios = {}
     for row in json.loads(text)["collectives"]:
@@ -67,11 +68,12 @@ def alone(program, ranks, environment):
               + " ".join(f"{b >> 10}K:{r:.2f}" for b, r in values))
 
 
-def links_now(program, ranks, environment):
-    """Predicted / measured of one all-gather: hypervisors move cores between caches, which changes all messages at once."""
-    text = output(mpi(ranks) + [program, "collectives", "--compare", "--format", "json", "--kind", "all-gather", "--sizes", "256K", "--repeats", "60"], environment)
-    row = json.loads(text)["collectives"][0]
-    return (row.get("predicted_seconds") or row["predicted"]["seconds"]) / row["seconds"]
+def links_of(run):
+    """Calibrated / measured reference of the run's links (docs/metrics.md): hypervisors move cores between caches, which changes all messages at
+    once. None: the cluster was not calibrated with as many ranks."""
+    links = run["links"]
+    calibrated = links.get("calibrated_reference_seconds")
+    return calibrated and calibrated / statistics.mean(links["reference_seconds"])
 
 
 def collective_medians(file):
@@ -105,14 +107,14 @@ def job(program, ranks, what, arguments, environment, folder):
     simulated = json.loads(output([program, "simulate", "--ranks", str(ranks)] + options + [trace], environment))
     predicted = collective_medians(trace)
     ratio = simulated["time"]["step_seconds"] / run["time"]["step_seconds"]
-    links = links_now(program, ranks, environment)
+    links = links_of(run)
     inside = {name: predicted[name] / measured[name] for name in measured if name in predicted and measured[name] > 0}
     print(f"  step     {model:5} {system:9} stage {stage} micro-batch {micro_batch} {precision:10}: measured {1e3 * run['time']['step_seconds']:8.2f} ms predicted / measured {ratio:.2f}"
-          f"   exposed {1e3 * run['time']['exposed_communication_seconds']:.2f} / {1e3 * simulated['time']['exposed_communication_seconds']:.2f} ms   links {links:.2f}   "
+          f"   exposed {1e3 * run['time']['exposed_communication_seconds']:.2f} / {1e3 * simulated['time']['exposed_communication_seconds']:.2f} ms   links {'?' if links is None else format(links, '.2f')}   "
           + " ".join(f"{name}/{phase}:{1e6 * measured[name, phase]:.0f}us:{value:.2f}" for (name, phase), value in inside.items()), flush=True)
     rows = [("step", run["time"]["step_seconds"], simulated["time"]["step_seconds"])]
     rows += [(f"collective {' '.join(name)}", measured[name], predicted[name]) for name in inside]
-    return ratio, list(inside.values()), abs(links - 1) <= MOVED, rows
+    return ratio, list(inside.values()), links is not None and abs(links - 1) <= MOVED, rows
 
 
 def main():
@@ -135,7 +137,7 @@ def main():
             print(f"{ranks} ranks on {cores} cores, load {os.getloadavg()[0]:.1f}{'' if ranks <= cores else ': more ranks than cores, no pass mark'}", flush=True)
             if arguments.calibrate:
                 text = output(mpi(ranks) + [arguments.program, "calibrate"], environment)
-                print("  " + "\n  ".join(line for line in text.splitlines() if line.startswith(("link", "GEMM", "vector", "within", "in brackets"))))
+                print("  " + "\n  ".join(line for line in text.splitlines() if line.startswith(("link", "GEMM", "vector", "within", "in brackets", "a reference", "something moves"))))
             alone(arguments.program, ranks, environment)
             ratios, collectives, steady = [], [], []
             for what in (what for kind in arguments.jobs.split(",") for what in JOBS[kind]):

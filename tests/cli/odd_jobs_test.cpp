@@ -33,6 +33,7 @@ std::vector<Job> jobs() {
             {"adapters", job("fsdp2", "3", {"--cluster", "rtx4090-pcie", "--train.lora-rank", "16", "--train.lora-targets", "all"})},
             {"pure_bf16", job("fsdp2", "3", {"--cluster", "mi300x", "--train.precision", "bf16"})},
             {"eight_bits", job("fsdp2", "3", {"--cluster", "b200", "--train.precision", "fp8-mixed"})},
+            {"compiled", job("ddp", "0", {"--cluster", "a10-pcie", "--train.compile", "true"})},
             {"experts", joined({"--model", "mixtral-8x7b", "--ranks", "64", "--cluster", "gb200-nvl72"}, systems("fsdp2", "3"))},
             {"stragglers", job("zerosim", "3", {"--cluster", "l40s-pcie", "--variation.jitter", "0.2", "--variation.slow-ranks", "3:1.5"})},
             {"one_rank", {"--model", "gpt2-350m", "--cluster", "h100-pcie", "--train.recompute", "full"}},

@@ -110,6 +110,27 @@ TEST_F(Results, RunJsonHasEveryFieldOfTheContract) {
     EXPECT_EQ(training.at("final_parameter_hashes").at("wte.weight").get<std::string>().size(), 16u);
 }
 
+TEST_F(Results, ARunOfSeveralRanksSaysWhatItsLinksTook) {
+    const json links = object_of(run_zerosim(scenario("run", {"--format", "json"}))).at("links");
+    ASSERT_EQ(links.at("reference_seconds").size(), 2u);
+    for (const json& seconds : links["reference_seconds"]) EXPECT_GT(seconds.get<double>(), 0);
+    EXPECT_EQ(links.at("reference_bytes"), 65536);
+    EXPECT_FALSE(object_of(run_zerosim({"run", "--model", "gpt-mini", "--ranks", "1", "--train.sequence-length", "32", "--train.data", "chain", "--format", "json"})).contains("links"));
+    EXPECT_FALSE(object_of(run_zerosim(scenario("simulate", {"--format", "json"}))).contains("links"));
+}
+
+TEST_F(Results, ARunIsHeldAgainstTheLinksOfItsCalibration) {
+    std::ofstream(file("slow.cfg")) << "[cluster]\nbase = local\n[node]\nreference-microseconds = 1e6\nreference-ranks = 2\n";
+    const auto run = run_zerosim(scenario("run", {"--cluster", file("slow.cfg"), "--format", "json", "--output", file("run.json")}));
+    EXPECT_EQ(run.exit_code, 0) << run.describe();
+    const json result = read_json(file("run.json"));
+    EXPECT_DOUBLE_EQ(result.at("links").at("calibrated_reference_seconds").get<double>(), 1);
+    const std::string line = result.at("notes").back();
+    EXPECT_THAT(line, HasSubstr("slow.cfg' was calibrated: collectives are predicted up to"));
+    EXPECT_THAT(run_zerosim({"report", file("run.json")}).output, HasSubstr(line));
+    EXPECT_THAT(run_zerosim({"compare", file("run.json"), file("run.json")}).errors, HasSubstr(line));
+}
+
 TEST_F(Results, PredictedMemoryIsTheMeasured) {
     const json predicted = object_of(run_zerosim(scenario("simulate", {"--format", "json"}))), measured = object_of(run_zerosim(scenario("run", {"--format", "json"})));
     for (const char* key : {"peak_allocated_bytes", "after_init_bytes", "after_step_bytes", "phase_peaks_bytes", "at_peak_by_role_bytes", "after_step_by_role_bytes"})

@@ -12,6 +12,7 @@ namespace zerosim::testing {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -55,6 +56,52 @@ TEST(Usage, NegativeCountIsRefused) { expect_usage_error({"show", "--ranks", "-4
 TEST(Usage, StageOutOfRangeIsRefused) { expect_usage_error({"show", "--strategy.zero-stage", "4"}, {"zero-stage", "4"}); }
 TEST(Usage, MissingScenarioFileIsNamed) {
     expect_usage_error({"show", "configs/scenarios/no-such.cfg"}, {"configs/scenarios/no-such.cfg"});
+}
+
+TEST(Usage, OptionsHaveTwoDashes) {
+    expect_usage_error({"show", "-n", "4"}, {"'-n'", "two dashes"});
+    expect_usage_error({"show", "-ranks", "4"}, {"'-ranks'", "two dashes", "did you mean 'ranks'"});
+}
+TEST(Usage, ASwitchIsTrueOrFalse) { expect_usage_error({"simulate", "--strategy.overlap-communication", "yes"}, {"overlap-communication 'yes'", "true or false"}); }
+TEST(Usage, NothingIsDownloaded) {
+    expect_usage_error({"show", "--model", "meta-llama/Llama-3.1-8B"}, {"no such file", "nothing is downloaded", "did you mean 'llama3.1-8b'"});
+}
+TEST(Usage, SystemsAreComparedBySweep) { expect_usage_error({"compare", "fsdp2", "ddp"}, {"sweep --over strategy.system=fsdp2,ddp"}); }
+TEST(Usage, SweepsGoOverAScenariosOptions) {
+    expect_usage_error({"sweep", "--over", "format=json,csv"}, {"'format' is no option of a scenario"});
+    expect_usage_error({"sweep", "--over", "ranks=1,2", "--ranks", "4"}, {"ranks '4' contradicts --over"});
+}
+
+/// A job of hours must not end with a file that could never be written.
+TEST(Usage, WhatCannotBeWrittenIsSaidBeforeTheWork) {
+    for (const char* option : {"--output", "--perfetto"}) {
+        const auto outcome = run_zerosim({"run", "--train.steps", "2", option, "/no/such/folder/result"});
+        EXPECT_EQ(outcome.exit_code, 3) << outcome.describe();
+        EXPECT_THAT(outcome.errors, AllOf(HasSubstr("/no/such/folder/result"), HasSubstr("No such file or directory"), Not(HasSubstr("step"))));
+        EXPECT_THAT(outcome.output, IsEmpty());
+    }
+    expect_usage_error({"run", "--train.steps", "2", "--fail-if", "time.step_seconds"}, {"has no comparison"});
+}
+
+TEST(Usage, AFullDiskLosesNoResult) {
+    const auto outcome = run_zerosim({"simulate", "--format", "json", "--output", "/dev/full"});
+    EXPECT_EQ(outcome.exit_code, 3) << outcome.describe();
+    EXPECT_THAT(outcome.errors, AllOf(HasSubstr("/dev/full"), HasSubstr("No space left on device"), HasSubstr("stdout instead")));
+    EXPECT_THAT(outcome.output, AllOf(StartsWith("{"), HasSubstr("step_seconds")));
+}
+
+TEST(Usage, ARunOnTheCpuIsNoRunOnTheCluster) {
+    const auto outcome = run_zerosim({"run", "--train.steps", "1", "--cluster", "h100-sxm", "--device", "cpu"});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.describe();
+    EXPECT_THAT(outcome.errors, HasSubstr("CPU, not on cluster h100-sxm"));
+}
+
+/// srun without --mpi=pmix: every task would believe that it is the whole job.
+TEST(Usage, TasksOfSrunThatMpiDoesNotSeeAreRefused) {
+    const auto outcome = run_zerosim({"run", "--train.steps", "1"}, {.environment = {{"SLURM_STEP_NUM_TASKS", "4"}, {"SLURM_PROCID", "1"}}});
+    EXPECT_EQ(outcome.exit_code, 3) << outcome.describe();
+    EXPECT_THAT(outcome.errors, AnyOf(HasSubstr("srun --mpi=pmix"), HasSubstr("no MPI")));
+    EXPECT_THAT(outcome.output, IsEmpty());
 }
 
 TEST(Usage, SharingAGpuIsForGpus) {

@@ -103,14 +103,13 @@ public:
     }
 
     [[nodiscard]] CollectiveCall call() {
-        const bool sums = kind_ == CollectiveKind::all_reduce || kind_ == CollectiveKind::reduce_scatter;
         return {.kind = kind_,
-                .reduction = sums ? Reduction::sum : Reduction::none,
+                .reduction = is_reduction(kind_) ? Reduction::sum : Reduction::none,
                 .dtype = dtype_,
                 .count = count_,
                 .root = root_,
-                .send = send_address(),
-                .receive = receive_address(),
+                .send = needs_send() ? send_address() : nullptr,
+                .receive = needs_receive() ? receive_address() : nullptr,
                 .scratch = scratch_.data()};
     }
 
@@ -127,29 +126,45 @@ public:
             }
         }
         EXPECT_TRUE(send_.intact() && receive_.intact() && scratch_.intact()) << "written outside a buffer";
-        if (!in_place_) expect_send_unchanged();
+        if (!shares()) expect_send_unchanged();
     }
 
 private:
     [[nodiscard]] std::int64_t send_elements() const {
-        return kind_ == CollectiveKind::reduce_scatter || kind_ == CollectiveKind::all_to_all ? ranks_ * count_ : count_;
+        if (kind_ == CollectiveKind::reduce_scatter || kind_ == CollectiveKind::all_to_all) return ranks_ * count_;
+        return kind_ != CollectiveKind::scatter ? count_ : is_root() ? ranks_ * count_ : 0;
     }
     [[nodiscard]] std::int64_t receive_elements() const {
-        return kind_ == CollectiveKind::all_gather || kind_ == CollectiveKind::all_to_all ? ranks_ * count_ : count_;
+        if (kind_ == CollectiveKind::all_gather || kind_ == CollectiveKind::all_to_all) return ranks_ * count_;
+        if (kind_ == CollectiveKind::gather) return is_root() ? ranks_ * count_ : 0;
+        return kind_ == CollectiveKind::reduce && !is_root() ? 0 : count_;
+    }
+    [[nodiscard]] bool is_root() const { return rank_ == root_; }
+    /// Buffers that a rank need not have are null.
+    [[nodiscard]] bool needs_send() const { return is_root() || kind_ != CollectiveKind::scatter; }
+    [[nodiscard]] bool needs_receive() const { return is_root() || (kind_ != CollectiveKind::gather && kind_ != CollectiveKind::reduce); }
+    /// Of gather, scatter and reduce the root alone has both buffers.
+    [[nodiscard]] bool shares() const {
+        return in_place_ && (is_root() || (kind_ != CollectiveKind::gather && kind_ != CollectiveKind::scatter && kind_ != CollectiveKind::reduce));
     }
     [[nodiscard]] std::byte* send_address() {
-        if (!in_place_ || kind_ == CollectiveKind::reduce_scatter) return send_.data();
-        return receive_.data() + (kind_ == CollectiveKind::all_gather ? rank_ * count_ * size_of(dtype_) : 0);
+        if (!shares() || kind_ == CollectiveKind::reduce_scatter || kind_ == CollectiveKind::scatter) return send_.data();
+        const bool own_slice = kind_ == CollectiveKind::all_gather || kind_ == CollectiveKind::gather;
+        return receive_.data() + (own_slice ? rank_ * count_ * size_of(dtype_) : 0);
     }
     [[nodiscard]] std::byte* receive_address() {
-        if (in_place_ && kind_ == CollectiveKind::reduce_scatter) return send_.data() + rank_ * count_ * size_of(dtype_);
+        if (shares() && (kind_ == CollectiveKind::reduce_scatter || kind_ == CollectiveKind::scatter)) return send_.data() + rank_ * count_ * size_of(dtype_);
         return receive_.data();
     }
     void expect(std::int64_t i, std::byte* to) const {
         switch (kind_) {
+            case CollectiveKind::gather:
             case CollectiveKind::all_gather: return store(to, dtype_, static_cast<int>(i / count_), i % count_);
             case CollectiveKind::all_to_all: return store(to, dtype_, static_cast<int>(i / count_), rank_ * count_ + i % count_);
             case CollectiveKind::broadcast: return store(to, dtype_, root_, i);
+            case CollectiveKind::scatter: return store(to, dtype_, root_, rank_ * count_ + i);
+            case CollectiveKind::send_recv: return store(to, dtype_, (rank_ + ranks_ - 1) % ranks_, i);
+            case CollectiveKind::reduce:
             case CollectiveKind::all_reduce: return store_sum(to, dtype_, ranks_, i);
             case CollectiveKind::reduce_scatter: return store_sum(to, dtype_, ranks_, rank_ * count_ + i);
         }

@@ -8,7 +8,10 @@
 #include "support/scenarios.hpp"
 #include "support/training.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <array>
 
 namespace zerosim::test {
 namespace {
@@ -78,6 +81,29 @@ TEST(CudaDeviceOnHost, StagesMoreUploadsThanItHasBuffers) {
         EXPECT_THROW((void)gpu->seconds_between(plain, timed), BugError) << "an event without time";
     }
     EXPECT_EQ(fake_cudart_live(), 0u);
+}
+
+// The tests' cuBLASLt has none for fp16 that begins at two bytes.
+TEST(CudaDeviceOnHost, SaysWhichProductsTheLibraryHasNoAlgorithmFor) {
+    device::GpuOptions options;
+    options.streams = {{false}, {false}};
+    options.pools = {{"test", StreamId{0}}};
+    const auto gpu = device::make_gpu(options);
+    std::vector<std::uint16_t> x(3 * 16), weight(5 * 16 + 1), y(3 * 5);
+    kernel::Attributes a;
+    a.tokens = 3, a.in = 16, a.out = 5;
+    const auto run = [&](std::uint16_t* w) {
+        const std::array<device::TensorView, 5> operands{{{x.data(), 3, 16, 16, DType::fp16}, {w, 5, 16, 16, DType::fp16}, {}, {}, {y.data(), 3, 5, 5, DType::fp16}}};
+        gpu->launch({kernel::Kernel::linear_forward, a, operands, {}, {}, {}});
+    };
+    gpu->use(StreamId{0});
+    run(weight.data());
+    EXPECT_THAT(gpu->remarks(), testing::IsEmpty());
+    for (const std::size_t stream : {0u, 1u, 0u}) {
+        gpu->use(StreamId{stream});
+        run(weight.data() + 1);
+    }
+    EXPECT_THAT(gpu->remarks(), testing::ElementsAre(testing::AllOf(testing::HasSubstr("a product of 3 x 16 and 16 x 5 elements of fp16"), testing::HasSubstr("a plain kernel"))));
 }
 
 TEST(CudaDeviceOnHost, TimesCopiesOfEveryPath) {

@@ -73,8 +73,11 @@ TEST(MpiCommunicator, LibraryOrderSumsWithinRounding) {
     for (const bool in_place : {false, true}) {
         Exchange reduce(communicator, CollectiveKind::all_reduce, DType::fp32, count, in_place, 0);
         Exchange scatter(communicator, CollectiveKind::reduce_scatter, DType::fp32, count, in_place, 0);
+        Exchange to_root(communicator, CollectiveKind::reduce, DType::fp32, count, in_place, ranks - 1);
         communicator.run(reduce.call());
         communicator.run(scatter.call());
+        communicator.run(to_root.call());
+        const auto* at_root = static_cast<const float*>(to_root.call().receive);
         const auto* all = static_cast<const float*>(reduce.call().receive);
         const auto* own = static_cast<const float*>(scatter.call().receive);
         for (std::int64_t i = 0; i < count; ++i) {
@@ -86,6 +89,7 @@ TEST(MpiCommunicator, LibraryOrderSumsWithinRounding) {
             // n - 1 roundings of sums of at most n in magnitude.
             EXPECT_NEAR(all[i], all_exact, 1.2e-7 * ranks * ranks);
             EXPECT_NEAR(own[i], own_exact, 1.2e-7 * ranks * ranks);
+            EXPECT_NEAR(at_root != nullptr ? at_root[i] : all_exact, all_exact, 1.2e-7 * ranks * ranks);
         }
     }
     // 2-byte floats stay in rank order: MPI has no such type.

@@ -35,7 +35,7 @@ int rank_in(MPI_Comm comm) {
 
 MpiTraffic& MpiTraffic::operator+=(const MpiTraffic& other) {
     all_gather += other.all_gather, scatter += other.scatter, collect += other.collect, all_to_all += other.all_to_all;
-    broadcast += other.broadcast, library += other.library, sent += other.sent;
+    broadcast += other.broadcast, rooted += other.rooted, messages += other.messages, library += other.library, sent += other.sent;
     return *this;
 }
 
@@ -49,7 +49,25 @@ MpiTraffic expected_traffic(CollectiveKind kind, std::int64_t count, DType dtype
     // The rank's own slice; the last slices of an all-reduce may be shorter.
     const std::int64_t slice = (message / size_of(dtype) + ranks - 1) / ranks * size_of(dtype);
     const std::int64_t own = std::clamp<std::int64_t>(message - rank * slice, 0, slice);
+    const bool root = rank == 0;
     switch (kind) {
+        case CollectiveKind::gather:
+        case CollectiveKind::scatter:
+            expected.rooted = root ? message : message / ranks;
+            if (kind == CollectiveKind::scatter) expected.sent = root ? message - message / ranks : 0;
+            else expected.sent = root ? 0 : message / ranks;
+            return expected;
+        case CollectiveKind::send_recv: expected.messages = expected.sent = message; return expected;
+        case CollectiveKind::reduce:
+            if (ranks * message <= kGatheredReductionBytes) {
+                expected.rooted = root ? ranks * message : message;
+                expected.sent = root ? 0 : message;
+                return expected;
+            }
+            expected.scatter = message;
+            expected.collect = own;
+            expected.sent = root ? 0 : own;
+            break;
         case CollectiveKind::all_gather: expected.all_gather = message; break;
         case CollectiveKind::all_to_all: expected.all_to_all = message; break;
         case CollectiveKind::broadcast: expected.broadcast = message; return expected;
@@ -69,8 +87,8 @@ MpiTraffic expected_traffic(CollectiveKind kind, std::int64_t count, DType dtype
 }
 
 std::string describe(const MpiTraffic& t) {
-    return fmt::format("all-gather {}, scatter {}, collect {}, all-to-all {}, broadcast {}, library {}, sent {}", t.all_gather,
-                       t.scatter, t.collect, t.all_to_all, t.broadcast, t.library, t.sent);
+    return fmt::format("all-gather {}, scatter {}, collect {}, all-to-all {}, broadcast {}, rooted {}, messages {}, library {}, sent {}", t.all_gather,
+                       t.scatter, t.collect, t.all_to_all, t.broadcast, t.rooted, t.messages, t.library, t.sent);
 }
 
 } // namespace zerosim::tests
@@ -115,6 +133,40 @@ int MPI_Ialltoallv(const void* send, const int send_counts[], const int send_dis
 int MPI_Ibcast(void* buffer, int count, MPI_Datatype type, int root, MPI_Comm comm, MPI_Request* request) {
     counted.broadcast += count * type_bytes(type);
     return PMPI_Ibcast(buffer, count, type, root, comm, request);
+}
+
+int MPI_Igather(const void* send, int send_count, MPI_Datatype send_type, void* receive, int count, MPI_Datatype type, int root,
+                MPI_Comm comm, MPI_Request* request) {
+    const bool at_root = rank_in(comm) == root;
+    counted.rooted += at_root ? ranks_of(comm) * count * type_bytes(type) : send_count * type_bytes(send_type);
+    counted.sent += at_root ? 0 : send_count * type_bytes(send_type);
+    return PMPI_Igather(send, send_count, send_type, receive, count, type, root, comm, request);
+}
+
+int MPI_Igatherv(const void* send, int send_count, MPI_Datatype send_type, void* receive, const int counts[], const int displacements[],
+                 MPI_Datatype type, int root, MPI_Comm comm, MPI_Request* request) {
+    counted.collect += send_count * type_bytes(send_type);
+    counted.sent += rank_in(comm) == root ? 0 : send_count * type_bytes(send_type);
+    return PMPI_Igatherv(send, send_count, send_type, receive, counts, displacements, type, root, comm, request);
+}
+
+int MPI_Iscatter(const void* send, int send_count, MPI_Datatype send_type, void* receive, int count, MPI_Datatype type, int root,
+                 MPI_Comm comm, MPI_Request* request) {
+    const bool at_root = rank_in(comm) == root;
+    counted.rooted += at_root ? ranks_of(comm) * send_count * type_bytes(send_type) : count * type_bytes(type);
+    counted.sent += at_root ? (ranks_of(comm) - 1) * send_count * type_bytes(send_type) : 0;
+    return PMPI_Iscatter(send, send_count, send_type, receive, count, type, root, comm, request);
+}
+
+int MPI_Isend(const void* data, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm, MPI_Request* request) {
+    counted.messages += count * type_bytes(type);
+    counted.sent += count * type_bytes(type);
+    return PMPI_Isend(data, count, type, peer, tag, comm, request);
+}
+
+int MPI_Ireduce(const void* send, void* receive, int count, MPI_Datatype type, MPI_Op op, int root, MPI_Comm comm, MPI_Request* request) {
+    counted.library += count * type_bytes(type);
+    return PMPI_Ireduce(send, receive, count, type, op, root, comm, request);
 }
 
 int MPI_Iallreduce(const void* send, void* receive, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm,

@@ -94,6 +94,9 @@ T atomicAdd(T* address, T value) {
 }
 inline float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
 inline unsigned __float_as_uint(float value) { return std::bit_cast<unsigned>(value); }
+inline double __hiloint2double(int high, int low) { return std::bit_cast<double>(static_cast<std::uint64_t>(static_cast<unsigned>(high)) << 32 | static_cast<unsigned>(low)); }
+inline int __double2hiint(double value) { return static_cast<int>(std::bit_cast<std::uint64_t>(value) >> 32); }
+inline int __double2loint(double value) { return static_cast<int>(std::bit_cast<std::uint64_t>(value)); }
 inline float __expf(float value) { return std::exp(value); }
 inline float __logf(float value) { return std::log(value); }
 inline float rsqrtf(float value) { return 1.0f / std::sqrt(value); }
@@ -101,3 +104,4 @@ inline float __fdividef(float a, float b) { return a / b; }
 using std::fmaxf;
 using std::isfinite;
 using std::fminf;
+using std::max;

@@ -14,6 +14,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -64,6 +65,13 @@ cudaError_t refused(cudaError_t status) {
     driver().last = status;
     return status;
 }
+
+/// What a test says of this process in its environment.
+long number_of(const char* variable, long otherwise) {
+    const char* const text = std::getenv(variable);
+    return text == nullptr ? otherwise : std::atol(text);
+}
+constexpr std::chrono::seconds kSlowContext{6};
 
 cudaError_t allocate(std::map<void*, std::size_t>& from, void** data, std::size_t bytes) {
     constexpr std::size_t kAlignment = 256;
@@ -162,12 +170,15 @@ cudaError_t cudaDriverGetVersion(int* version) { return *version = CUDART_VERSIO
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
     std::size_t used = 0;
     for (const auto& [data, bytes] : driver().device) used += bytes;
-    *total = std::size_t{1} << 30;
-    *free = *total - used;
+    *total = static_cast<std::size_t>(number_of("FAKE_CUDA_BYTES", 1 << 30));
+    *free = *total - std::min(used, *total);
     return cudaSuccess;
 }
 cudaError_t cudaMalloc(void** data, std::size_t bytes) { return allocate(driver().device, data, bytes); }
-cudaError_t cudaFree(void* data) { return release(driver().stream_ordered.contains(data) ? driver().stream_ordered : driver().device, data); }
+cudaError_t cudaFree(void* data) {
+    if (data == nullptr && number_of("FAKE_CUDA_SLOW_RANK", -1) == number_of("OMPI_COMM_WORLD_RANK", 0)) std::this_thread::sleep_for(kSlowContext);   // it makes the context
+    return release(driver().stream_ordered.contains(data) ? driver().stream_ordered : driver().device, data);
+}
 cudaError_t cudaMallocHost(void** data, std::size_t bytes) { return allocate(driver().pinned, data, bytes); }
 cudaError_t cudaFreeHost(void* data) { return release(driver().pinned, data); }
 cudaError_t cudaMallocAsync(void** data, std::size_t bytes, cudaStream_t stream) {

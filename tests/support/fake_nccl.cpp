@@ -104,28 +104,34 @@ double reduced(const ncclComm& comm, std::size_t at, ncclDataType_t type, ncclRe
     return op == ncclAvg ? sum / comm.ranks : sum;
 }
 
-/// Sends and receives of a group, as an all-to-all: the only use that is made of them.
+/// Sends and receives of a group: every rank shows whom it sends to, then a block for each peer. All of one size, and at most one between two ranks.
 ncclResult_t run_transfers() {
     if (transfers.empty()) return ncclSuccess;
     ncclComm& comm = *transfers.front().comm;
-    std::vector<const char*> sends(static_cast<std::size_t>(comm.ranks));
-    std::vector<char*> receives(sends.size());
-    const std::size_t bytes = transfers.front().bytes;
-    for (const Transfer& t : transfers) {
-        if (t.comm != &comm || t.bytes != bytes) return refused(ncclInternalError, "these tests know an all-to-all alone");
-        (t.send != nullptr ? sends[static_cast<std::size_t>(t.peer)] = t.send : receives[static_cast<std::size_t>(t.peer)] = t.receive);
+    const std::size_t ranks = static_cast<std::size_t>(comm.ranks), bytes = transfers.front().bytes;
+    std::vector<char*> receives(ranks);
+    std::string all(ranks + ranks * bytes, '\0');
+    for (const Transfer& t : std::exchange(transfers, {})) {
+        const auto peer = static_cast<std::size_t>(t.peer);
+        if (t.comm != &comm || t.bytes != bytes || peer >= ranks || (t.send != nullptr ? all[peer] != 0 : receives[peer] != nullptr))
+            return refused(ncclInternalError, "these tests know one transfer between two ranks, all of one size");
+        if (t.send == nullptr) {
+            receives[peer] = t.receive;
+            continue;
+        }
+        all[peer] = 1;
+        std::memcpy(all.data() + ranks + peer * bytes, t.send, bytes);
     }
-    transfers.clear();
-    std::string all;
-    for (std::size_t r = 0; r < sends.size(); ++r) {
-        if (sends[r] == nullptr || receives[r] == nullptr) return refused(ncclInternalError, "these tests know an all-to-all alone");
-        all.append(sends[r], bytes);
-    }
-    return exchange(comm, all.data(), all.size(), call_name("all-to-all", bytes, ncclInt8, 0), [&](std::size_t at, std::size_t piece) {
-        const std::size_t begin = bytes * static_cast<std::size_t>(comm.rank);
-        for (std::size_t i = std::max(at, begin); i < std::min(at + piece, begin + bytes); ++i)
-            for (int r = 0; r < comm.ranks; ++r) receives[static_cast<std::size_t>(r)][i - begin] = shown(comm, r)[i - at];
+    bool matched = true;
+    const std::size_t begin = ranks + bytes * static_cast<std::size_t>(comm.rank);
+    const ncclResult_t status = exchange(comm, all.data(), all.size(), call_name("transfers", bytes, ncclInt8, 0), [&](std::size_t at, std::size_t piece) {
+        for (std::size_t r = 0; r < ranks; ++r) {
+            if (at == 0) matched = matched && (shown(comm, static_cast<int>(r))[comm.rank] != 0) == (receives[r] != nullptr);
+            for (std::size_t i = std::max(at, begin); receives[r] != nullptr && i < std::min(at + piece, begin + bytes); ++i)
+                receives[r][i - begin] = shown(comm, static_cast<int>(r))[i - at];
+        }
     });
+    return status != ncclSuccess || matched ? status : refused(ncclInternalError, "a send that nobody receives, or the other way round: NCCL would hang");
 }
 
 ncclResult_t check_config(const ncclConfig_t* config) {
@@ -260,6 +266,16 @@ ncclResult_t ncclAllReduce(const void* send, void* receive, std::size_t count, n
     return submit(comm, count, {send, bytes, receive, bytes, 0}, [=] {
         return exchange(*comm, static_cast<const char*>(send), bytes, call_name("all-reduce", count, type, op), [=](std::size_t at, std::size_t piece) {
             for (std::size_t i = 0; i < piece; i += size) put_element(static_cast<char*>(receive) + at + i, type, reduced(*comm, i, type, op));
+        });
+    });
+}
+ncclResult_t ncclReduce(const void* send, void* receive, std::size_t count, ncclDataType_t type, ncclRedOp_t op, int root, ncclComm_t comm, cudaStream_t) {
+    if (const ncclResult_t status = ready(comm); status != ncclSuccess) return status;
+    const std::size_t size = size_of(type), bytes = count * size;
+    const bool at_root = comm->rank == root;
+    return submit(comm, count, {send, bytes, at_root ? receive : const_cast<void*>(send), bytes, 0}, [=] { // others need no buffer to receive
+        return exchange(*comm, static_cast<const char*>(send), bytes, call_name("reduce", count, type, op * 64 + root), [=](std::size_t at, std::size_t piece) {
+            for (std::size_t i = 0; at_root && i < piece; i += size) put_element(static_cast<char*>(receive) + at + i, type, reduced(*comm, i, type, op));
         });
     });
 }

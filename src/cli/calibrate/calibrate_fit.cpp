@@ -2,6 +2,7 @@
 #include "cli/calibrate/two_costs.hpp"
 
 #include "base/error.hpp"
+#include "cli/machine.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -98,7 +99,7 @@ void fit_kernels(Cluster& cluster, const std::vector<KernelSample>& samples, int
     fit_paces(device, samples, cores);
     for (const KernelSample& sample : samples)
         if (sample.resource == Resource::cached_memory) {
-            device.host_kernels.cache_bytes = second_level_cache();
+            device.host_kernels.cache_bytes = own_cache();
             device.host_kernels.cached_bytes_per_second = sample.work / undisturbed_seconds(sample) / cores;
         }
     for (const KernelSample& sample : samples)

@@ -66,7 +66,7 @@ schedule::Schedule tiny_kernels(int kernels) {
     const PoolId pool = builder.pool("compute", compute);
     const StorageId storage = builder.storage("numbers", 64, pool, schedule::Role::workspace);
     const StorageId temporary = builder.storage("temporary", 64, pool, schedule::Role::activation);
-    const TensorId numbers = builder.tensor("numbers", storage, DType::fp32, 0, 16);
+    const TensorId numbers = builder.tensor("numbers", storage, DType::fp32, 1, 16);
     builder.alloc(storage);
     builder.host_wait(compute, {});
     builder.begin_first();

@@ -1,8 +1,8 @@
 #include "cli/calibrate/kernel_bench.hpp"
+#include "cli/machine.hpp"
 
 #include <fmt/core.h>
 
-#include <unistd.h>
 
 namespace zerosim::cli {
 
@@ -93,7 +93,7 @@ void time_memory(Bench& bench) {
 
 /// A residual's sum within a core's own cache.
 void time_cached(Bench& bench) {
-    const std::int64_t columns = second_level_cache() / (2 * 3 * 4 * 64); // three tensors of 64 rows in half of it
+    const std::int64_t columns = own_cache() / (2 * 3 * 4 * 64); // three tensors of 64 rows in half of it
     if (columns < 1) return;
     Operands operands;
     for (int i = 0; i < 3; ++i) operands.add(64, columns, DType::fp32);
@@ -114,11 +114,6 @@ void time_overhead(Bench& bench) {
 }
 
 } // namespace
-
-std::int64_t second_level_cache() {
-    const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); // 0 or -1: unknown
-    return bytes > 0 ? bytes : 0;
-}
 
 std::vector<KernelSample> measure_kernels(TeamRank& rank, int threads, int repeats) {
     // Shapes of GPT-2 124M's and gpt-mini's layers (configs/models): attention output, feed-forward up and down, a small model's.

@@ -27,9 +27,6 @@ struct KernelSample {
     DType type = DType::fp32;
 };
 
-/// Of the core that asks; 0 = unknown.
-[[nodiscard]] std::int64_t second_level_cache();
-
 /// Called on every rank at once; the result is the same on all. `threads` of a rank.
 [[nodiscard]] std::vector<KernelSample> measure_kernels(TeamRank& rank, int threads, int repeats);
 

@@ -47,7 +47,8 @@ double undisturbed_seconds(const CollectiveSample& sample) {
     return sample.low_seconds > 0 && sample.seconds > kFarAbove * sample.low_seconds ? sample.low_seconds : sample.seconds;
 }
 
-cost::Coldness coldness(const CollectiveSample& sample) { return sample.cold ? cost::kCold : cost::Coldness{}; }
+bool is_cold(const CollectiveSample& sample) { return sample.coldness.data > 0; }
+bool is_warm(const CollectiveSample& sample) { return sample.coldness.own_data == 0; }
 
 /// The cost model is linear in the unknowns: what it grows by when one of them goes from 0 to 1 is that unknown's coefficient.
 Row row_of(const Cluster& cluster, const CollectiveSample& sample, int ranks) {
@@ -137,7 +138,7 @@ double misfit(const std::vector<Row>& rows, const Unknowns& unknowns) {
 std::vector<Row> rows_of(const Cluster& cluster, const std::vector<CollectiveSample>& samples, int ranks) {
     std::vector<Row> rows;
     for (const CollectiveSample& sample : samples)
-        if (sample.seconds > 0 && !sample.cold && sample.kind != CollectiveKind::broadcast && size_of(sample.type) == 4) rows.push_back(row_of(cluster, sample, ranks));
+        if (sample.seconds > 0 && is_warm(sample) && sample.kind != CollectiveKind::broadcast && size_of(sample.type) == 4) rows.push_back(row_of(cluster, sample, ranks));
     return rows;
 }
 
@@ -166,26 +167,49 @@ std::vector<Row> best_protocol(Cluster& cluster, const std::vector<CollectiveSam
     return best;
 }
 
-/// Latency and rate with which cold buffers move: the other costs are those of warm ones. The model is linear in both.
-void fit_cold(Cluster& cluster, const std::vector<CollectiveSample>& samples, int ranks) {
-    cluster.transport.cold_latency_seconds = cluster.transport.cold_bytes_per_second = 0;
+/// A message's latency and seconds a byte.
+struct MessageCost {
+    double latency = 0, byte = 0;
+};
+
+/// What `samples` of 4-byte elements that begin equally cold cost beyond `with({0, 0})`: the model is linear in both. A byte's 0: they do not tell.
+template <class With> MessageCost beyond(const std::vector<CollectiveSample>& samples, int ranks, const With& with) {
     constexpr double kLatency = 1e-6, kByte = 1e-9;
-    const double link = cluster.intra_node.latency_seconds;
     TwoCosts costs;
     for (const CollectiveSample& sample : samples) {
-        if (!sample.cold || sample.seconds <= 0 || size_of(sample.type) != 4) continue;
-        const auto seconds = [&](double latency, double byte) {
-            Cluster tried = cluster;
-            tried.intra_node = {latency, rate(byte), 1.0};
-            return cost::collective_seconds(sample.kind, sample.bytes, ranks, 1, tried, ranks);
+        const auto seconds = [&](const MessageCost& cost) {
+            return cost::collective_seconds(sample.kind, sample.bytes, ranks, 1, with(cost), ranks, sample.type, sample.coldness);
         };
-        const double rest = seconds(0, 0), measured = undisturbed_seconds(sample);
-        costs.add((seconds(kLatency, 0) - rest) / kLatency, (seconds(0, kByte) - rest) / kByte, measured - rest, measured);
+        const double rest = seconds({0, 0}), measured = undisturbed_seconds(sample);
+        costs.add((seconds({kLatency, 0}) - rest) / kLatency, (seconds({0, kByte}) - rest) / kByte, measured - rest, measured);
     }
     const auto [latency, byte] = costs.solve();
-    if (!(byte > 0)) return;
-    cluster.transport.cold_latency_seconds = std::max(0.0, latency - link);
-    cluster.transport.cold_bytes_per_second = std::min(rate(byte), cluster.intra_node.bytes_per_second);
+    return {std::max(0.0, latency), std::max(0.0, byte)};
+}
+
+/// What collectives pay that begin with buffers out of the core's own cache, and then out of all.
+void fit_cold(Cluster& cluster, const std::vector<CollectiveSample>& samples, int ranks) {
+    std::vector<CollectiveSample> shared, cold;
+    for (const CollectiveSample& sample : samples)
+        if (sample.seconds > 0 && size_of(sample.type) == 4 && !is_warm(sample)) (is_cold(sample) ? cold : shared).push_back(sample);
+    cluster::HostTransport& transport = cluster.transport;
+    transport.shared_latency_seconds = transport.shared_bytes_per_second = transport.cold_latency_seconds = transport.cold_bytes_per_second = 0;
+    const double warm = 1 / cluster.intra_node.bytes_per_second;
+    const auto with_shared = [&](const MessageCost& more) {
+        Cluster tried = cluster;
+        tried.transport.shared_latency_seconds = more.latency;
+        tried.transport.shared_bytes_per_second = rate(warm + more.byte);
+        return tried;
+    };
+    if (!shared.empty()) cluster = with_shared(beyond(shared, ranks, with_shared));
+    const double cached = shared.empty() ? warm : 1 / transport.shared_bytes_per_second, latency = transport.shared_latency_seconds;
+    const auto with_cold = [&](const MessageCost& more) {
+        Cluster tried = cluster;
+        tried.transport.cold_latency_seconds = latency + more.latency;
+        tried.transport.cold_bytes_per_second = rate(cached + more.byte);
+        return tried;
+    };
+    if (!cold.empty()) cluster = with_cold(beyond(cold, ranks, with_cold));
 }
 
 /// Broadcasts between two ranks, of what their cache holds. More ranks do not show it, and what another calibration found is of other links.
@@ -195,7 +219,7 @@ void fit_one_way(Cluster& cluster, const std::vector<CollectiveSample>& samples,
     constexpr double kShare = 1, kByte = 1e-9;
     TwoCosts costs;
     for (const CollectiveSample& sample : samples) {
-        if (sample.kind != CollectiveKind::broadcast || sample.cold || sample.seconds <= 0) continue;
+        if (sample.kind != CollectiveKind::broadcast || !is_warm(sample) || sample.seconds <= 0) continue;
         const auto seconds = [&](double share, double byte) {
             Cluster tried = cluster;
             tried.transport.one_way_latency_share = share;
@@ -220,7 +244,7 @@ void fit_narrow_sums(Cluster& cluster, const std::vector<CollectiveSample>& samp
         const auto seconds = [&](double byte) {
             Cluster tried = cluster;
             tried.transport.narrow_reduction_bytes_per_second = rate(byte);
-            return cost::collective_seconds(sample.kind, sample.bytes, ranks, 1, tried, ranks, sample.type, coldness(sample));
+            return cost::collective_seconds(sample.kind, sample.bytes, ranks, 1, tried, ranks, sample.type, sample.coldness);
         };
         const double measured = undisturbed_seconds(sample);
         costs.add((seconds(kByte) - seconds(0)) / kByte, 0, measured - seconds(0), measured);
@@ -262,7 +286,7 @@ LinkFit fit_collectives(Cluster& cluster, const std::vector<CollectiveSample>& s
 }
 
 double predicted_ratio(const Cluster& cluster, const CollectiveSample& sample, int ranks) {
-    return cost::collective_seconds(sample.kind, sample.bytes, ranks, 1, cluster, ranks, sample.type, coldness(sample)) / sample.seconds;
+    return cost::collective_seconds(sample.kind, sample.bytes, ranks, 1, cluster, ranks, sample.type, sample.coldness) / sample.seconds;
 }
 
 } // namespace zerosim::cli

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <algorithm>
 #include <fstream>
+#include <iterator>
 
 namespace zerosim::cli {
 namespace {
@@ -58,16 +59,13 @@ Measurement measure(RankTeam& team, std::int64_t asked_threads, int repeats) {
         const int threads = static_cast<int>(asked_threads > 0 ? asked_threads : std::max<std::int64_t>(1, cores / rank.size()));
         const int of_round = std::max(1, (repeats + kRounds - 1) / kRounds);
         std::vector<KernelSample> kernels;
-        std::vector<std::vector<CollectiveSample>> collectives;
+        std::vector<CollectiveCase> cases = collective_cases(of_round);
+        std::ranges::copy(cold_cases(of_round), std::back_inserter(cases));
+        std::vector<std::vector<LinkSample>> collectives;
         std::vector<double> issue, hand_over;
         for (int round = 0; round < kRounds; ++round) {
             keep_least(kernels, measure_kernels(rank, threads, of_round));
-            std::vector<CollectiveSample> links;
-            if (rank.size() > 1) {
-                for (const CollectiveCase& what : collective_cases(of_round)) links.push_back(measure_collective(rank, what));
-                for (const CollectiveCase& what : cold_cases(of_round)) links.push_back(measure_collective(rank, what));
-            }
-            collectives.push_back(std::move(links));
+            if (rank.size() > 1) collectives.push_back(measure_links(rank, cases));
             const std::vector<double> all = rank.gather({measure_issue_seconds()});
             issue.push_back(*std::max_element(all.begin(), all.end()));
             hand_over.push_back(percentile(rank.gather({measure_hand_over_seconds()}), 0.5));
@@ -79,7 +77,7 @@ Measurement measure(RankTeam& team, std::int64_t asked_threads, int repeats) {
         result.cores = cores;
         result.threads = threads;
         result.kernels = std::move(kernels);
-        result.links = middle_round(collectives);
+        result.links = steady_links(collectives);
     });
     return result;
 }
@@ -96,7 +94,11 @@ Fitted fitted(cluster::Cluster before, const Measurement& measurement) {
     const double share = std::min(1.0, cluster::cores_per_rank(before, measurement.ranks));
     before.device.host_issue_seconds = std::max(0.0, measurement.issue_seconds * share - before.device.kernel_launch_seconds);
     LinkFit links;
-    if (measurement.ranks > 1) links = fit_collectives(before, measurement.links.samples, measurement.ranks, last_level_cache());
+    if (measurement.ranks > 1) {
+        links = fit_collectives(before, measurement.links.samples, measurement.ranks, last_level_cache());
+        before.transport.reference_seconds = measurement.links.reference_seconds;
+        before.transport.reference_ranks = measurement.ranks;
+    }
     before.collective_launch_seconds = measurement.hand_over_seconds * share;
     return {std::move(before), links};
 }

@@ -17,7 +17,7 @@ inline constexpr int kRounds = 5;
 
 struct Measurement {
     std::vector<KernelSample> kernels;
-    MiddleRound links; // no samples on one rank
+    SteadyLinks links; // no samples on one rank
     int ranks = 1, threads = 1;
     std::int64_t cores = 1;
     double issue_seconds = 0, hand_over_seconds = 0;

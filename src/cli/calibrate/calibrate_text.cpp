@@ -30,7 +30,7 @@ std::string rate_range(double value, const LinkFit::Range& range) {
 /// Cores that are moved between caches, or other work on them.
 constexpr double kUnsteady = 1.3;
 
-std::string link_table(const cluster::Cluster& c, const LinkFit& fit, const MiddleRound& links) {
+std::string link_table(const cluster::Cluster& c, const LinkFit& fit, const SteadyLinks& links) {
     std::string text = fmt::format("link {} a message", seconds_range(c.intra_node.latency_seconds, fit.latency));
     if (c.transport.eager_bytes > 0)
         text += fmt::format(", and {} above {} B", seconds_range(c.transport.rendezvous_seconds, fit.rendezvous), c.transport.eager_bytes);
@@ -40,14 +40,24 @@ std::string link_table(const cluster::Cluster& c, const LinkFit& fit, const Midd
                             format_rate(c.transport.uncached_bytes_per_second));
     if (c.transport.one_way_bytes_per_second > 0) text += fmt::format("; one way {}", format_rate(c.transport.one_way_bytes_per_second));
     text += fmt::format("; reduction {}\n", rate_range(c.reduction_bytes_per_second, fit.reduction_seconds_a_byte));
-    text += fmt::format("within a step: link {}, {} more a message, {} a hand-over to the communication thread and back; reduction of bf16 {}\n",
-                        c.transport.cold_bytes_per_second > 0 ? format_rate(c.transport.cold_bytes_per_second) : "as alone",
-                        format_seconds(c.transport.cold_latency_seconds), format_seconds(c.collective_launch_seconds),
+    const auto within = [](double rate, double latency) {
+        return fmt::format("link {}, {} more a message", rate > 0 ? format_rate(rate) : "as alone", format_seconds(latency));
+    };
+    text += fmt::format("within a step: {} once a core's own cache is another's; {} once all are\n",
+                        within(c.transport.shared_bytes_per_second, c.transport.shared_latency_seconds),
+                        within(c.transport.cold_bytes_per_second, c.transport.cold_latency_seconds));
+    text += fmt::format("within a step: {} a hand-over to the communication thread and back; reduction of bf16 {}\n", format_seconds(c.collective_launch_seconds),
                         c.transport.narrow_reduction_bytes_per_second > 0 ? format_rate(c.transport.narrow_reduction_bytes_per_second) : "as of fp32");
     text += fmt::format("in brackets: the range with any one of {} times left out; error of the fit: median {:.0f}%, worst {:.0f}%\n",
                         links.samples.size(), 100 * fit.median_error, 100 * fit.worst_error);
-    return text + fmt::format("links of the middle one of {} rounds; the others took {:.2f} to {:.2f} of its times{}\n", kRounds, links.fastest, links.slowest,
-                              links.slowest > kUnsteady * links.fastest ? ": something moves the cores or shares them, and predictions are as unsteady" : "");
+    text += fmt::format("a reference beside every time took {:.2f} to {:.2f} of its median (10th and 90th percentile); of {} rounds those near it count", links.fastest,
+                        links.slowest, kRounds);
+    if (links.unsteady > 0) text += fmt::format("; {} of {} times were never measured near it", links.unsteady, links.samples.size());
+    return text + (links.slowest > kUnsteady * links.fastest ? "\nsomething moves the cores or shares them, and predictions are as unsteady\n" : "\n");
+}
+
+std::string_view mark(const CollectiveSample& sample) {
+    return sample.coldness.data > 0 ? " *" : sample.coldness.own_data > 0 ? " +" : "";
 }
 
 /// "0.85 to 1.20, median 1.01"
@@ -80,10 +90,10 @@ std::string kernel_table(const Measurement& measurement) {
 
 std::string collective_table(const Measurement& measurement, const cluster::Cluster& cluster) {
     if (measurement.links.samples.empty()) return "\n# one rank: links were not measured; start 2 or more (mpirun, or --ranks)\n";
-    std::string text = fmt::format("\n# collectives of {} {}; *: after other work, as within a step\n{:<21} {:>10} {:>10} {:>14} {:>12} {:>14}\n", measurement.ranks,
+    std::string text = fmt::format("\n# collectives of {} {}; after other work, as within a step: + more than a core's own cache holds, * more than any\n{:<21} {:>10} {:>10} {:>14} {:>12} {:>14}\n", measurement.ranks,
                                    measurement.transport, "kind", "bytes", "time", "busbw", "spread", "model/measured");
     for (const CollectiveSample& s : measurement.links.samples)
-        text += fmt::format("{:<21} {:>10} {:>10} {:>14} {:>12} {:>14.2f}\n", fmt::format("{}{}{}", name(s.kind), s.type == DType::fp32 ? "" : " bf16", s.cold ? " *" : ""), s.bytes, format_seconds(s.seconds),
+        text += fmt::format("{:<21} {:>10} {:>10} {:>14} {:>12} {:>14.2f}\n", fmt::format("{}{}{}", name(s.kind), s.type == DType::fp32 ? "" : " bf16", mark(s)), s.bytes, format_seconds(s.seconds),
                             format_rate(s.busbw(measurement.ranks)), spread(s.seconds, s.low_seconds, s.high_seconds),
                             predicted_ratio(cluster, s, measurement.ranks));
     return text;
@@ -121,7 +131,8 @@ std::string json_text(const Measurement& measurement, const Fitted& fit, const s
                                {"seconds", s.seconds},
                                {"low_seconds", s.low_seconds},
                                {"high_seconds", s.high_seconds},
-                               {"cold", s.cold},
+                               {"cold", s.coldness.data > 0},
+                               {"shared_cache", s.coldness.own_data > 0 && s.coldness.data == 0},
                                {"type", name(s.type)},
                                {"model_over_measured", predicted_ratio(cluster, s, measurement.ranks)}});
     return ordered_json{{"schema_version", 1},
@@ -132,6 +143,7 @@ std::string json_text(const Measurement& measurement, const Fitted& fit, const s
                         {"samples", measurement.samples},
                         {"issue_seconds", measurement.issue_seconds},
                         {"fit", {{"median_error", fit.links.median_error}, {"worst_error", fit.links.worst_error},
+                                  {"reference_seconds", measurement.links.reference_seconds},
                                   {"fastest_round", measurement.links.fastest}, {"slowest_round", measurement.links.slowest}}},
                         {"kernels", kernels},
                         {"collectives", collectives},

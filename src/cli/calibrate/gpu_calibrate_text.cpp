@@ -23,18 +23,15 @@ double copy_bandwidth(const GpuMeasurement& measured) {
     return 0;
 }
 
-/// Of the device's copy bandwidth, what kernels that are bound by memory reach.
-std::string share_of_copy(const GpuKernelSample& s, double copy) {
-    return s.work.matrix_flops > 0 || !(copy > 0) ? "" : fmt::format("{:.0f}%", 100 * s.bytes_rate() / copy);
-}
-
-std::string kernel_table(const GpuMeasurement& measured, const cluster::Cluster& cluster) {
-    std::string text = fmt::format("{:<66} {:>10} {:>16} {:>10} {:>12} {:>15}\n", "kernel", "time", "rate", "of copy", "spread", "model/measured");
+std::string kernel_table(const GpuCalibrationText& text, const GpuMeasurement& measured, const cluster::Cluster& cluster) {
+    std::string table = fmt::format("{:<66} {:>10} {:>16} {:>10} {:>12} {:>15}\n", "kernel", "time", "rate", "of roof", "spread", "model/measured");
     const double copy = copy_bandwidth(measured);
-    for (const GpuKernelSample& s : measured.kernels)
-        text += fmt::format("{:<66} {:>10} {:>16} {:>10} {:>12} {:>15.2f}\n", s.kernel.what, format_seconds(s.seconds.median), rate_of(s), share_of_copy(s, copy), spread(s.seconds),
-                            predicted_seconds(cluster, s) / s.seconds.median);
-    return text;
+    for (const GpuKernelSample& s : measured.kernels) {
+        const double share = share_of_roof(s, text.preset, copy);
+        table += fmt::format("{:<66} {:>10} {:>16} {:>10} {:>12} {:>15.2f}\n", s.kernel.what, format_seconds(s.seconds.median), rate_of(s), share > 0 ? fmt::format("{:.0f}%", 100 * share) : "",
+                             spread(s.seconds), predicted_seconds(cluster, s) / s.seconds.median);
+    }
+    return table + "roof: the preset's peak of the dtype for products and attention, the copy below for the others\n";
 }
 
 std::string copy_table(const GpuMeasurement& measured) {
@@ -54,6 +51,9 @@ std::string link_table(const GpuMeasurement& measured, const cluster::Cluster& c
     return measured.shared ? text + "ranks share a GPU: the links of the file are the preset's\n" : text;
 }
 
+/// "; sizes divided by 4: the GPU had no room for more"
+std::string shrink_text(const GpuMeasurement& measured) { return measured.shrink > 1 ? fmt::format("; sizes divided by {}: the GPU had no room for more", measured.shrink) : ""; }
+
 std::string fit_text(const GpuCalibrationText& text, const GpuMeasurement& measured, const cluster::Cluster& c, const GpuFitQuality& quality) {
     std::string lines = fmt::format("\n# cluster '{}': {} where nothing was measured\n", c.name, text.base);
     lines += fmt::format("GEMM {:.3f} of {}, fp32 {}; attention {:.3f}, backward {:.3f}; memory {:.3f} of {}\n", c.device.gemm_efficiency, format_flops(c.device.bf16_flops),
@@ -70,10 +70,16 @@ std::string fit_text(const GpuCalibrationText& text, const GpuMeasurement& measu
 
 }  // namespace
 
+double share_of_roof(const GpuKernelSample& s, const cluster::DeviceSpec& preset, double copy_bytes_per_second) {
+    if (!(s.work.matrix_flops > 0)) return copy_bytes_per_second > 0 ? s.bytes_rate() / copy_bytes_per_second : 0.0;
+    const double peak = s.kernel.type == DType::fp32 ? preset.fp32_flops : s.kernel.type == DType::fp16 ? preset.fp16_flops : preset.bf16_flops;
+    return peak > 0 ? s.flops_rate() / peak : 0.0;
+}
+
 std::string calibration_table(const GpuCalibrationText& text, const GpuMeasurement& measured, const cluster::Cluster& cluster, const GpuFitQuality& quality) {
-    return fmt::format("# {} x {}, CUDA {}, NCCL {}; median of {} batches, the slowest rank; spread: 10th and 90th percentile of the time\n", measured.ranks, text.gpu.name,
-                       device::cuda_versions(), comm::nccl_version_text(), text.batches) +
-           kernel_table(measured, cluster) + copy_table(measured) + link_table(measured, cluster) + fit_text(text, measured, cluster, quality) +
+    return fmt::format("# {} x {}, CUDA {}, NCCL {}; median of {} batches, the slowest rank; spread: 10th and 90th percentile of the time{}\n", measured.ranks, text.gpu.name,
+                       device::cuda_versions(), comm::nccl_version_text(), text.batches, shrink_text(measured)) +
+           kernel_table(text, measured, cluster) + copy_table(measured) + link_table(measured, cluster) + fit_text(text, measured, cluster, quality) +
            fmt::format("fp8 is not measured: no kernel of the executor has it\nstored in {}\n", text.file);
 }
 
@@ -85,6 +91,8 @@ std::string calibration_json(const GpuCalibrationText& text, const GpuMeasuremen
         if (s.work.matrix_flops > 0) row["flops_per_second"] = s.flops_rate();
         else row["bytes_per_second"] = s.bytes_rate();
         if (s.work.matrix_flops == 0 && copy > 0) row["share_of_copy_bandwidth"] = s.bytes_rate() / copy;
+        row["class"] = kernel::name(kernel::kernel_class(s.kernel.kernel));
+        row["share_of_roof"] = share_of_roof(s, text.preset, copy);
         row["model_over_measured"] = predicted_seconds(cluster, s) / s.seconds.median;
         kernels.push_back(std::move(row));
     }
@@ -100,6 +108,7 @@ std::string calibration_json(const GpuCalibrationText& text, const GpuMeasuremen
                         {"nccl", comm::nccl_version_text()},
                         {"ranks", measured.ranks},
                         {"base", text.base},
+                        {"shrink", measured.shrink},
                         {"copy_bytes_per_second", copy},
                         {"kernel_launch_seconds", measured.tiny_kernel.median},
                         {"host_launch_seconds", measured.launch_seconds},
@@ -116,8 +125,8 @@ std::string calibration_json(const GpuCalibrationText& text, const GpuMeasuremen
 }
 
 std::string provenance(const GpuCalibrationText& text, const GpuMeasurement& measured, const GpuFitQuality& quality) {
-    std::string lines = fmt::format("Written by zerosim calibrate --device cuda on {}: {} x {}, CUDA {}, NCCL {}; medians of {} batches.\n", text.date, measured.ranks, text.gpu.name,
-                                    device::cuda_versions(), comm::nccl_version_text(), text.batches);
+    std::string lines = fmt::format("Written by zerosim calibrate --device cuda on {}: {} x {}, CUDA {}, NCCL {}; medians of {} batches{}.\n", text.date, measured.ranks, text.gpu.name,
+                                    device::cuda_versions(), comm::nccl_version_text(), text.batches, shrink_text(measured));
     lines += fmt::format("Measured: efficiencies, fp16 and fp32 rates, launch and issue, host link{}; the rest is {}'s.\n",
                          measured.ranks > 1 && !measured.shared ? ", links of the node" : "", text.base);
     return lines + fmt::format("Predicted kernels are off by {:.0f} % (median) and {:.0f} % (worst).", 100 * quality.median_error, 100 * quality.worst_error);

@@ -29,6 +29,7 @@ struct GpuMeasurement {
     Timing tiny_kernel;                          // behind each other on the device: 16 elements
     double launch_seconds = 0;                   // host time of one launch
     double issue_seconds = 0, traced_issue_seconds = 0;   // the executor, a kernel with its allocation and release
+    std::int64_t shrink = 1;                     // sizes were divided by it, for want of memory
     bool shared = false;                         // ranks share a GPU: links say nothing
 };
 

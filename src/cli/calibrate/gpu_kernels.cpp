@@ -1,6 +1,8 @@
 #include "cli/calibrate/gpu_kernels.hpp"
 
+#include "base/error.hpp"
 #include "base/rng.hpp"
+#include "base/units.hpp"
 
 #include <fmt/core.h>
 
@@ -169,6 +171,18 @@ std::vector<GpuKernelCase> gpu_kernel_cases(std::int64_t shrink, kernel::Library
     cases.vocabulary();
     cases.optimizer();
     return std::move(cases.list);
+}
+
+std::int64_t operand_bytes(const GpuKernelCase& what) {
+    std::int64_t bytes = 0;
+    for (const GpuKernelCase::Operand& operand : what.operands) bytes += operand.absent ? 0 : operand.rows * operand.columns * size_of(operand.dtype);
+    return bytes;
+}
+
+std::int64_t shrink_for(std::int64_t bytes) {
+    for (std::int64_t shrink = 1; shrink <= kParameters; shrink *= 2)
+        if (std::ranges::all_of(gpu_kernel_cases(shrink), [bytes](const GpuKernelCase& what) { return operand_bytes(what) <= bytes; })) return shrink;
+    throw EnvironmentError(fmt::format("calibrate: no kernel can be timed in {}: the GPU has next to no memory left", format_bytes(static_cast<double>(bytes))));
 }
 
 GpuKernelSample measure_gpu_kernel(StreamBench& bench, const GpuKernelCase& what, int batches) {

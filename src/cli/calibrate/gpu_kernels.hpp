@@ -36,8 +36,12 @@ struct GpuKernelSample {
     [[nodiscard]] double bytes_rate() const { return seconds.median > 0 ? work.bytes / seconds.median : 0.0; }
 };
 
-/// Sizes are divided by `shrink` (tests). `library`: whose workspaces the operands hold.
+/// Sizes are divided by `shrink`. `library`: whose workspaces the operands hold.
 [[nodiscard]] std::vector<GpuKernelCase> gpu_kernel_cases(std::int64_t shrink = 1, kernel::Library library = kernel::Library::cuda);
+
+[[nodiscard]] std::int64_t operand_bytes(const GpuKernelCase& what);
+/// The least shrink (1, 2, 4, ...) with which every case's operands lie in `bytes`; EnvironmentError where none does.
+[[nodiscard]] std::int64_t shrink_for(std::int64_t bytes);
 
 [[nodiscard]] GpuKernelSample measure_gpu_kernel(StreamBench& bench, const GpuKernelCase& what, int batches);
 

@@ -1,5 +1,6 @@
 #include "cli/collectives/collective_benchmark.hpp"
 
+#include "cli/collectives/other_work.hpp"
 #include "device/pool_memory.hpp"
 
 #include <algorithm>
@@ -14,18 +15,10 @@ namespace {
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-/// Begin and end, in turn.
-void time_one(TeamRank& rank, const comm::CollectiveCall& call, std::vector<double>& times) {
+/// Begin and end, in turn. As within a step the collective follows other work at once: a barrier between the two would warm the transport up again.
+void time_one(TeamRank& rank, OtherWork& other, const comm::CollectiveCall& call, std::vector<double>& times) {
     rank.barrier();
-    times.push_back(now());
-    rank.run(call);
-    times.push_back(now());
-}
-
-/// As within a step: other work, then the collective at once. A barrier between the two would warm the transport up again.
-void time_one_after(TeamRank& rank, std::vector<std::uint64_t>& other, const comm::CollectiveCall& call, std::vector<double>& times) {
-    rank.barrier();
-    for (std::uint64_t& word : other) ++word;
+    other.run();
     times.push_back(now());
     rank.run(call);
     times.push_back(now());
@@ -41,7 +34,7 @@ bool share_a_clock(TeamRank& rank) {
     return !boot.empty() && std::ranges::all_of(all, [&](double other) { return other == all.front(); });
 }
 
-/// From the last rank's begin to the last one's end.
+/// From the last rank's begin to the last one's end: what a rank waits for another is not the collective's.
 std::vector<double> seconds_together(TeamRank& rank, const std::vector<double>& times) {
     const std::vector<double> all = rank.gather(times);
     std::vector<double> latest(times.size(), 0.0);
@@ -51,6 +44,7 @@ std::vector<double> seconds_together(TeamRank& rank, const std::vector<double>& 
     return seconds;
 }
 
+/// Of hosts with clocks of their own: the slowest rank's, who had waited for the others at a barrier.
 std::vector<double> seconds_apart(TeamRank& rank, const std::vector<double>& times) {
     std::vector<double> mine;
     for (std::size_t i = 0; i + 1 < times.size(); i += 2) mine.push_back(times[i + 1] - times[i]);
@@ -72,7 +66,7 @@ std::int64_t call_count(CollectiveKind kind, DType type, std::int64_t bytes, std
     return bytes / comm::message_bytes(kind, 1, type, ranks);
 }
 
-CollectiveSample sample_of(const CollectiveExercise& exercise, std::vector<double> seconds, std::int64_t wrong) {
+CollectiveSample sample_of(const CollectiveExercise& exercise, std::vector<double> seconds, std::optional<std::int64_t> wrong) {
     CollectiveSample sample;
     sample.kind = exercise.kind;
     sample.type = exercise.type;
@@ -81,7 +75,8 @@ CollectiveSample sample_of(const CollectiveExercise& exercise, std::vector<doubl
     sample.seconds = percentile(seconds, 0.5);
     sample.low_seconds = percentile(seconds, 0.1);
     sample.high_seconds = percentile(seconds, 0.9);
-    sample.wrong = wrong;
+    sample.wrong = wrong.value_or(0);
+    sample.checked = wrong.has_value();
     return sample;
 }
 
@@ -100,28 +95,35 @@ std::int64_t wrong_of_ranks(TeamRank& rank, std::int64_t mine) {
 
 CollectiveSample measure_collective(TeamRank& rank, const CollectiveCase& what) {
     constexpr int kWarmUps = 3; // page faults, and the communicator's own buffers
-    const CollectiveExercise exercise(what.kind, what.type, what.bytes, rank.rank(), rank.size());
+    const CollectiveExercise exercise(what.kind, what.type, what.bytes, rank.rank(), rank.size(), what.options.root, what.options.reduction);
+    const bool in_place = what.options.in_place;
     device::CachingMemory memory("buffers"); // huge pages, as a run has
-    std::byte* const send = memory.allocate(exercise.sent_bytes(), -1);
-    std::byte* const receive = memory.allocate(exercise.received_bytes(), -1);
+    std::byte* const whole = in_place ? memory.allocate(std::max(exercise.sent_bytes(), exercise.received_bytes()), -1) : nullptr;
+    std::byte* const send = in_place ? whole + exercise.send_offset() : memory.allocate(exercise.sent_bytes(), -1);
+    std::byte* const receive = in_place ? whole + exercise.receive_offset() : memory.allocate(exercise.received_bytes(), -1);
     std::byte* const scratch = memory.allocate(comm::scratch_bytes(what.kind, exercise.count, what.type, rank.size()), -1);
     std::ranges::copy(exercise.contents(), send);
     const comm::CollectiveCall call = exercise.call(send, receive, scratch);
-    std::vector<std::uint64_t> other(static_cast<std::size_t>(what.walked_bytes) / sizeof(std::uint64_t));
-    const bool together = !other.empty() && share_a_clock(rank);
+    OtherWork other(what.walked_bytes);
+    const bool together = share_a_clock(rank);
     std::vector<double> times;
     const auto repeat = [&](int count) {
         times.clear();
-        for (int i = 0; i < count; ++i)
-            if (together) time_one_after(rank, other, call, times);
-            else time_one(rank, call, times);
+        for (int i = 0; i < count; ++i) time_one(rank, other, call, times);
     };
-    repeat(kWarmUps);
-    std::fill_n(receive, exercise.received_bytes(), std::byte{0xff});
+    repeat(what.options.warm_ups.value_or(kWarmUps));
     repeat(what.repeats);
     const std::vector<double> seconds = together ? seconds_together(rank, times) : seconds_apart(rank, times);
-    CollectiveSample sample = sample_of(exercise, seconds, wrong_of_ranks(rank, exercise.wrong(receive, false)));
-    sample.cold = together;
+    std::optional<std::int64_t> wrong;
+    if (what.options.check) { // once more, on fresh contents: sums in place have grown with each repeat
+        std::fill_n(receive, exercise.received_bytes(), std::byte{0xff});
+        std::ranges::copy(exercise.contents(), send);
+        rank.barrier();
+        rank.run(call);
+        wrong = wrong_of_ranks(rank, exercise.wrong(receive, in_place));
+    }
+    CollectiveSample sample = sample_of(exercise, seconds, wrong);
+    sample.coldness = what.coldness;
     return sample;
 }
 

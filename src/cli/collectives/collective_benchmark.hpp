@@ -7,18 +7,31 @@
 #include "base/dtype.hpp"
 #include "cli/collectives/collective_exercise.hpp"
 #include "cli/collectives/rank_team.hpp"
+#include "cost/cost.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace zerosim::cli {
+
+/// What nccl-tests has options for.
+struct CollectiveOptions {
+    int root = 0;                            // of kinds that have one
+    Reduction reduction = Reduction::sum;    // of kinds that reduce
+    std::optional<int> warm_ups;             // none: as many as the back end needs
+    bool check = true;                       // the result is looked at
+    bool in_place = false;                   // on hosts; GPUs are measured in both places
+};
 
 struct CollectiveCase {
     CollectiveKind kind{};
     DType type = DType::fp32;
     std::int64_t bytes = 0; // asked; the message is the largest that divides
     int repeats = 30;
-    std::int64_t walked_bytes = 0; // other memory that every rank writes before each repeat, as kernels do within a step
+    std::int64_t walked_bytes = 0; // other memory that a kernel of every rank reads and writes before each repeat, as within a step
+    cost::Coldness coldness{};     // what that leaves of the collective in caches
+    CollectiveOptions options{};
 };
 
 struct CollectiveSample {
@@ -29,7 +42,8 @@ struct CollectiveSample {
     double seconds = 0;                       // median of the repeats, each the slowest rank's
     double low_seconds = 0, high_seconds = 0; // 10th and 90th percentile
     std::int64_t wrong = 0;                   // elements of all ranks that differ from what they must be
-    bool cold = false;                        // other memory was written before each repeat
+    bool checked = true;                      // `wrong` was counted
+    cost::Coldness coldness{};                // how cold its buffers and the transport were made before each repeat
     [[nodiscard]] double algbw() const { return seconds > 0 ? static_cast<double>(bytes) / seconds : 0.0; }
     [[nodiscard]] double busbw(int ranks) const { return algbw() * ring_factor(kind, ranks); }
 };
@@ -41,7 +55,7 @@ struct CollectiveSample {
 [[nodiscard]] CollectiveSample measure_collective(TeamRank& rank, const CollectiveCase& what);
 
 /// Median and spread of what each repeat took on the slowest rank.
-[[nodiscard]] CollectiveSample sample_of(const CollectiveExercise& exercise, std::vector<double> seconds, std::int64_t wrong);
+[[nodiscard]] CollectiveSample sample_of(const CollectiveExercise& exercise, std::vector<double> seconds, std::optional<std::int64_t> wrong);
 /// Repeat by repeat, the slowest rank's.
 [[nodiscard]] std::vector<double> slowest_of_ranks(TeamRank& rank, const std::vector<double>& mine);
 [[nodiscard]] std::int64_t wrong_of_ranks(TeamRank& rank, std::int64_t mine);

@@ -5,6 +5,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 namespace zerosim::cli {
 
 GpuBenchRank::GpuBenchRank(TeamRank& rank, bool share, bool communicates, double timeout_seconds, Transport transport) {
@@ -22,7 +24,7 @@ GpuBenchRank::GpuBenchRank(TeamRank& rank, bool share, bool communicates, double
     device_ = device::make_gpu(options);
     device_->use(StreamId{0});
     if (!communicates) return;
-    world_.emplace(rank.communicator(), timeout_seconds);
+    world_.emplace(rank.communicator(), std::max(timeout_seconds, kGpuStartSeconds));
     communicator_ = world_->split(0, rank.rank());
 }
 

@@ -8,6 +8,10 @@ namespace {
 // nccl-tests: -w 5 calls before, then -n calls behind each other are timed as one. Here -n is --repeats, and there are several such batches.
 constexpr int kWarmUps = 5, kBatches = 5;
 
+struct Calls {
+    int warm_ups, timed;
+};
+
 /// What is sent or received: of the device's pool, or registered with the communicator (--register-buffers).
 class ExchangeBuffer {
 public:
@@ -28,13 +32,13 @@ private:
 };
 
 /// Batches of two ways in turn, so that a drifting clock drifts for both; the slowest rank's seconds of a call. `second` may be empty.
-std::pair<std::vector<double>, std::vector<double>> in_turn(StreamBench& bench, int calls, const std::function<void()>& first, const std::function<void()>& second) {
+std::pair<std::vector<double>, std::vector<double>> in_turn(StreamBench& bench, Calls calls, const std::function<void()>& first, const std::function<void()>& second) {
     std::vector<double> a, b;
-    (void)bench.batch(kWarmUps, first);
-    if (second) (void)bench.batch(kWarmUps, second);
+    if (calls.warm_ups > 0) (void)bench.batch(calls.warm_ups, first);
+    if (calls.warm_ups > 0 && second) (void)bench.batch(calls.warm_ups, second);
     for (int i = 0; i < kBatches; ++i) {
-        a.push_back(bench.batch(calls, first));
-        if (second) b.push_back(bench.batch(calls, second));
+        a.push_back(bench.batch(calls.timed, first));
+        if (second) b.push_back(bench.batch(calls.timed, second));
     }
     if (second) b = slowest_of_ranks(bench.rank(), b);
     return {slowest_of_ranks(bench.rank(), a), b};
@@ -64,25 +68,31 @@ std::int64_t verify(StreamBench& bench, const CollectiveExercise& exercise, std:
 
 GpuCollectiveSample measure_gpu_collective(StreamBench& bench, comm::StreamCommunicator& communicator, const RawCall& raw, const CollectiveCase& what,
                                            const RegistrableMemory& registrable) {
-    const CollectiveExercise exercise(what.kind, what.type, what.bytes, bench.rank().rank(), bench.rank().size());
+    const CollectiveOptions& options = what.options;
+    const Calls calls{options.warm_ups.value_or(kWarmUps), what.repeats};
+    const CollectiveExercise exercise(what.kind, what.type, what.bytes, bench.rank().rank(), bench.rank().size(), options.root, options.reduction);
     const ExchangeBuffer send(bench, communicator, exercise.sent_bytes(), registrable), receive(bench, communicator, exercise.received_bytes(), registrable);
     void* const stream = bench.device().native_stream();
     GpuCollectiveSample result;
     {
         const comm::CollectiveCall call = exercise.call(send.data(), receive.data(), nullptr);
         const auto enqueue = [&] { communicator.enqueue(call, stream); };
-        const auto [ours, theirs] = in_turn(bench, what.repeats, enqueue, raw ? raw(call, stream) : std::function<void()>());
-        result.out_of_place = sample_of(exercise, ours, verify(bench, exercise, send.data(), receive.data(), false, enqueue));
+        const auto [ours, theirs] = in_turn(bench, calls, enqueue, raw ? raw(call, stream) : std::function<void()>());
+        std::optional<std::int64_t> wrong;
+        if (options.check) wrong = verify(bench, exercise, send.data(), receive.data(), false, enqueue);
+        result.out_of_place = sample_of(exercise, ours, wrong);
         if (!theirs.empty()) result.raw_seconds = timing_of(theirs).median;
     }
-    if (!exercise.has_in_place()) return result;
+    if (!has_in_place(what.kind)) return result;
     const ExchangeBuffer& whole = exercise.sent > exercise.received ? send : receive;
     std::byte* const from = whole.data() + exercise.send_offset();
     std::byte* const to = whole.data() + exercise.receive_offset();
     const comm::CollectiveCall call = exercise.call(from, to, nullptr);
     const auto enqueue = [&] { communicator.enqueue(call, stream); };
-    const std::vector<double> seconds = in_turn(bench, what.repeats, enqueue, {}).first;
-    result.in_place = sample_of(exercise, seconds, verify(bench, exercise, from, to, true, enqueue));
+    const std::vector<double> seconds = in_turn(bench, calls, enqueue, {}).first;
+    std::optional<std::int64_t> wrong;
+    if (options.check) wrong = verify(bench, exercise, from, to, true, enqueue);
+    result.in_place = sample_of(exercise, seconds, wrong);
     return result;
 }
 

@@ -15,7 +15,7 @@ namespace zerosim::cli {
 
 struct GpuCollectiveSample {
     CollectiveSample out_of_place;
-    std::optional<CollectiveSample> in_place;      // all-to-all has none
+    std::optional<CollectiveSample> in_place;      // all-to-all and send-recv have none
     double raw_seconds = 0;                        // out of place, by the library's own call; 0 = not measured
 };
 

@@ -36,8 +36,8 @@ schedule::Schedule plan_and_check(const config::Resolved& resolved, std::int64_t
 /// Lines for people go to stdout with the table, to stderr beside JSON and CSV.
 void print_start(const config::Resolved& resolved, std::FILE* out) {
     const auto& s = resolved.scenario;
-    fmt::print(out, "{}: ZeRO-{} on {} ranks, {} compute thread{} a rank, {} x {} tokens a micro-batch, {} micro-batch{} a step\n", s.model.name, s.strategy.zero_stage, s.ranks,
-               s.compute_threads, s.compute_threads == 1 ? "" : "s", s.training.micro_batch, s.training.sequence_length, s.training.gradient_accumulation,
+    fmt::print(out, "{}: ZeRO-{} on {} rank{}, {} compute thread{} a rank, {} x {} tokens a micro-batch, {} micro-batch{} a step\n", s.model.name, s.strategy.zero_stage, s.ranks,
+               s.ranks == 1 ? "" : "s", s.compute_threads, s.compute_threads == 1 ? "" : "s", s.training.micro_batch, s.training.sequence_length, s.training.gradient_accumulation,
                s.training.gradient_accumulation == 1 ? "" : "es");
     std::fflush(out);
 }
@@ -54,7 +54,8 @@ RunInput run_input(const config::Resolved& resolved, const schedule::Schedule& s
     return input;
 }
 
-int report(const config::Resolved& resolved, const schedule::Schedule& schedule, std::vector<exec::RankResult> ranks, const Invocation& invocation) {
+int report(const config::Resolved& resolved, const schedule::Schedule& schedule, RanksRun done, const Invocation& invocation) {
+    std::vector<exec::RankResult>& ranks = done.ranks;
     const bool interrupted = ranks.front().interrupted;
     if (ranks.front().steps.empty()) throw Error(ExitCode::interrupted, "interrupted before the first step ended");
     exec::combine_steps(ranks);
@@ -65,6 +66,8 @@ int report(const config::Resolved& resolved, const schedule::Schedule& schedule,
     const trace::Trace measured = merged_trace(schedule, ranks);
     analysis::RunReport run = analysis::analyze(schedule, measured, resolved.scenario.cluster, facts);
     add_devices(run, ranks, std::string(name(resolved.run.transport)));
+    print_remarks(run.notes, {});
+    if (done.links) add_links(run, *done.links, resolved.scenario.cluster, schedule.ranks);   // which the table says itself
     if (resolved.run.trace) analysis::add_prediction(run, schedule, sim::simulate(schedule, resolved.scenario.cluster, kSimulatedSteps), measured);
     Replanner replanner(invocation);
     replanner.launched(schedule.ranks);
@@ -76,6 +79,7 @@ int report(const config::Resolved& resolved, const schedule::Schedule& schedule,
 int run_here(const Invocation& invocation) {
     const config::Resolved resolved = config::resolve(invocation.request(), invocation.paths, machine_with_gpus(invocation.environment));
     print_remarks(resolved.warnings, resolved.notes);
+    check_presentable(resolved.run);
     const auto schedule = plan_and_check(resolved, resolved.scenario.ranks);
     RunInput input = run_input(resolved, schedule);
     print_start(resolved, resolved.run.format == config::Format::table && resolved.run.output.empty() ? stdout : stderr);
@@ -93,7 +97,10 @@ int run_under_mpi(const Invocation& invocation, MpiJob& job) {
     std::optional<Failure> failure;
     try {
         options = config::resolve(invocation.request(), invocation.paths, machine);
-        if (job.rank() == 0) print_remarks(options->warnings, options->notes);
+        if (job.rank() == 0) {   // the one that presents
+            print_remarks(options->warnings, options->notes);
+            check_presentable(options->run);
+        }
         plan = plan_and_check(*options, machine.local_ranks.value_or(job.size()));
         prepared.emplace(run_input(*options, *plan));
     } catch (...) {
@@ -105,8 +112,8 @@ int run_under_mpi(const Invocation& invocation, MpiJob& job) {
     RunInput input = std::move(*prepared);
     job.require_same_plan(resolved, schedule);
     if (job.rank() == 0) print_start(resolved, resolved.run.format == config::Format::table && resolved.run.output.empty() ? stdout : stderr);
-    auto ranks = job.run(std::move(input));
-    return job.rank() == 0 ? report(resolved, schedule, std::move(ranks), invocation) : static_cast<int>(ExitCode::ok);
+    RanksRun done = job.run(std::move(input));
+    return job.rank() == 0 ? report(resolved, schedule, std::move(done), invocation) : static_cast<int>(ExitCode::ok);
 }
 
 /// Needed before MPI starts, and so before all ranks can say together what is wrong with the options.

@@ -58,8 +58,6 @@ private:
     std::vector<std::pair<std::shared_ptr<std::byte>, std::int64_t>> arenas_;
 };
 
-/// A context on a busy machine of eight GPUs, and NCCL beside it, may take this long whatever a collective may take.
-constexpr double kStartSeconds = 60;
 /// For what is let go of after a failure: the device waits for its kernels, which may never end.
 constexpr double kEndSeconds = 5;
 
@@ -93,9 +91,9 @@ int choose_gpu(const GpuPlace& place, int visible, bool share) {
 exec::RankResult run_on_gpu(RunInput& input, const GpuPlace& place, comm::Communicator& host, comm::ControlChannel* control, comm::Progress& progress) {
     const schedule::Schedule& schedule = input.schedule;
     const schedule::Program& program = schedule.program_of(place.rank);
-    const double patience = std::max(input.options.timeout_seconds, kStartSeconds);
+    const double patience = std::max(input.options.timeout_seconds, kGpuStartSeconds);
     std::optional<Deadline> limit;                       // first: it watches over the end of all below
-    limit.emplace(patience, stuck(input, fmt::format("setting up the GPU and NCCL takes longer than {:.0f} s: a rank is stopped or missing (timeout-seconds)", patience)));
+    limit.emplace(patience, stuck(input, fmt::format("setting up the GPU takes longer than {:.0f} s: a rank is stopped or missing (timeout-seconds)", patience)));
     const int ordinal = choose_gpu(place, device::count_gpus(), input.resolved.run.share_device);
     if (input.host.planned_arena) input.options.arena = schedule::plan_arena(program);
     device::GpuOptions options = exec::gpu_options(schedule, program, input.options.arena);
@@ -112,8 +110,9 @@ exec::RankResult run_on_gpu(RunInput& input, const GpuPlace& place, comm::Commun
     exec::StreamCommunicators communicators(program.streams.size(), schedule.axes.size());
     std::optional<comm::GpuWorld> world;
     if (communicates) {
+        limit.emplace(patience + kEndSeconds, stuck(input, fmt::format("NCCL does not come up in {:.0f} s, and does not say so", patience + kEndSeconds)));   // NCCL's own limit is first
         gpu->driver_ledger()->during(device::DriverPart::communicators, [&] {
-            world.emplace(host, input.options.timeout_seconds);
+            world.emplace(host, patience);
             communicators = exec::split_communicators<comm::StreamCommunicator>(schedule, place.rank, [&world](int colour, int key) { return world->split(colour, key); });
         });
     }
@@ -132,7 +131,7 @@ exec::RankResult run_on_gpu(RunInput& input, const GpuPlace& place, comm::Commun
     }
 }
 
-std::vector<exec::RankResult> run_alone_on_gpu(RunInput input) {
+RanksRun run_alone_on_gpu(RunInput input) {
     const comm::LocalWorld world(1);
     const auto host = world.communicator(0);
     comm::Progress progress;
@@ -144,7 +143,7 @@ std::vector<exec::RankResult> run_alone_on_gpu(RunInput input) {
     input.options.on_stuck = end_process;
     input.options.leave = [end_process] { end_process("injected exit (--inject)"); };
     try {
-        return {run_on_gpu(input, {}, *host, nullptr, progress)};
+        return {{run_on_gpu(input, {}, *host, nullptr, progress)}, {}};
     } catch (const exec::RunError& error) {
         throw Error(error.code(), error.what());
     }

@@ -9,6 +9,9 @@
 
 namespace zerosim::cli {
 
+/// A context on a busy machine of eight GPUs, and NCCL beside it, may take this many seconds, however short timeout-seconds is: that is for what runs.
+inline constexpr double kGpuStartSeconds = 60;
+
 /// Where the rank stands: in the job and on its node.
 struct GpuPlace {
     int rank = 0, ranks = 1;

@@ -9,9 +9,11 @@
 
 #include <fmt/format.h>
 
+#include <sys/mman.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -116,6 +118,16 @@ std::string missing_path(Transport transport, const device::GpuMachine& machine,
     return {};
 }
 
+MemoryFile::MemoryFile() : descriptor_(::memfd_create("zerosim-nccl-log", MFD_CLOEXEC)) {}
+MemoryFile::~MemoryFile() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+}
+std::string MemoryFile::path() const {
+    const std::string path = fmt::format("/proc/self/fd/{}", descriptor_);
+    std::error_code error;
+    return descriptor_ >= 0 && std::filesystem::exists(path, error) ? path : "";
+}
+
 GpuTransport::GpuTransport(Transport asked, const std::string& pci, comm::Communicator& host, device::GpuMachine machine, bool share) : machine_(std::move(machine)) {
     const comm::Switches switches = comm::transport_switches(asked, host.rank());
     comm::check_switches(switches, asked, variable);
@@ -127,23 +139,15 @@ GpuTransport::GpuTransport(Transport asked, const std::string& pci, comm::Commun
     require_path(why, host);
     if (share && sharing_) pretend_separate_hosts(seats, host.rank());
     set(switches);
-    std::error_code error;
-    const std::filesystem::path folder = std::filesystem::temp_directory_path(error);
-    if (error) return;
-    const std::filesystem::path file = folder / fmt::format("zerosim-nccl-{}.log", ::getpid());
-    const comm::Switches log = comm::log_switches(file.string(), variable);
+    const std::string file = log_.path();
+    const comm::Switches log = file.empty() ? comm::Switches{} : comm::log_switches(file, variable);
     set(log);
-    if (!log.empty()) log_ = file;
-}
-
-GpuTransport::~GpuTransport() {
-    std::error_code error;
-    if (!log_.empty()) std::filesystem::remove(log_, error);
+    reads_log_ = !log.empty();
 }
 
 std::vector<comm::PathUse> GpuTransport::paths() const {
-    std::ifstream file(log_);
-    if (log_.empty() || !file) return {};
+    if (!reads_log_) return {};
+    std::ifstream file(log_.path());
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     const auto joined = [this](int from, int to) {
         const auto known = [this](int index) { return index >= 0 && static_cast<std::size_t>(index) < machine_.gpus.size(); };

@@ -19,6 +19,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <string_view>
@@ -47,7 +48,18 @@ struct MpiJob::State {
     std::string host = host_name();
     double timeout = 0;
 
-    [[nodiscard]] exec::RankResult run_on_host(MpiJob& job, RunInput& input, comm::Progress& progress);
+    struct OnHost {
+        exec::RankResult result;
+        std::optional<LinkTimes> links;
+    };
+    [[nodiscard]] OnHost run_on_host(MpiJob& job, RunInput& input, comm::Progress& progress);
+    /// While no thread but this one calls MPI: before the executor has the communicators, and after it.
+    [[nodiscard]] double link_reference(MpiJob& job, const char* phase) {
+        const Deadline waiting = deadline(job, phase);
+        const std::atomic<bool> stop = false;
+        TeamRank rank(world, stop, 2 * (timeout + kWatchdogGrace));   // the deadline comes first
+        return link_reference_seconds(rank);
+    }
     Deadline deadline(MpiJob& job, std::string phase) const {
         return {timeout + kWatchdogGrace, [&job, phase = std::move(phase), seconds = timeout + kWatchdogGrace] {
                     job.fail({static_cast<int>(ExitCode::environment),
@@ -56,7 +68,7 @@ struct MpiJob::State {
     }
 };
 
-exec::RankResult MpiJob::State::run_on_host(MpiJob& job, RunInput& input, comm::Progress& progress) {
+MpiJob::State::OnHost MpiJob::State::run_on_host(MpiJob& job, RunInput& input, comm::Progress& progress) {
     const schedule::Schedule& schedule = input.schedule;
     const schedule::Program& program = schedule.program_of(session.rank());
     auto communicators = [&] {
@@ -67,7 +79,10 @@ exec::RankResult MpiJob::State::run_on_host(MpiJob& job, RunInput& input, comm::
     if (input.host.planned_arena) input.options.arena = schedule::plan_arena(program);
     const auto device = exec::make_host_device(schedule, program, input.options.arena, input.host.threads);
     data::TokenSource tokens(input.host.data, input.host.vocabulary);
-    return exec::execute_rank(schedule, session.rank(), {*device, communicators, &control, progress, tokens, doorbell.get()}, input.options);
+    const double before = session.size() > 1 ? link_reference(job, "setting up") : 0;
+    OnHost run{exec::execute_rank(schedule, session.rank(), {*device, communicators, &control, progress, tokens, doorbell.get()}, input.options), {}};
+    if (session.size() > 1) run.links = {before, link_reference(job, "bringing the results together")};
+    return run;
 }
 
 MpiJob::MpiJob(double timeout) {
@@ -131,7 +146,7 @@ std::vector<std::string> MpiJob::gather(const std::string& mine) {
     return comm::all_gather_bytes(state_->world, mine);
 }
 
-std::vector<exec::RankResult> MpiJob::run(RunInput input) {
+RanksRun MpiJob::run(RunInput input) {
     const schedule::Schedule& schedule = input.schedule;
     const schedule::Program& program = schedule.program_of(rank());
     std::vector<comm::Progress> progress(1);
@@ -145,11 +160,12 @@ std::vector<exec::RankResult> MpiJob::run(RunInput input) {
     };
     if (rank() != 0) input.options.on_step = nullptr;
     const bool gpu = input.resolved.scenario.library == kernel::Library::cuda;
-    const exec::RankResult mine = gpu ? run_on_gpu(input, gpu_place(rank(), size()), state_->world, &state_->control, progress[0]) : state_->run_on_host(*this, input, progress[0]);
+    const State::OnHost mine = gpu ? State::OnHost{run_on_gpu(input, gpu_place(rank(), size()), state_->world, &state_->control, progress[0]), {}}
+                                   : state_->run_on_host(*this, input, progress[0]);
     const Deadline deadline = state_->deadline(*this, "bringing the results together");
-    std::vector<exec::RankResult> all;
-    for (const std::string& bytes : comm::all_gather_bytes(state_->world, to_bytes(mine)))
-        if (rank() == 0) all.push_back(rank_result_from_bytes(bytes));
+    RanksRun all{{}, mine.links};
+    for (const std::string& bytes : comm::all_gather_bytes(state_->world, to_bytes(mine.result)))
+        if (rank() == 0) all.ranks.push_back(rank_result_from_bytes(bytes));
     return all;
 }
 
@@ -165,7 +181,7 @@ void MpiJob::fail_together(const std::optional<Failure>&) {}
 void MpiJob::fail(const Failure& failure, bool) { std::_Exit(failure.code); }
 void MpiJob::require_same_plan(const config::Resolved&, const schedule::Schedule&) {}
 std::vector<std::string> MpiJob::gather(const std::string&) { return {}; }
-std::vector<exec::RankResult> MpiJob::run(RunInput) { return {}; }
+RanksRun MpiJob::run(RunInput) { return {}; }
 
 #endif
 

@@ -69,6 +69,8 @@ std::string to_bytes(const exec::RankResult& result) {
         put_all(out, std::vector<char>(use.via.begin(), use.via.end()));
         put(out, use.channels);
     }
+    put(out, result.remarks.size());
+    for (const std::string& remark : result.remarks) put_all(out, std::vector<char>(remark.begin(), remark.end()));
     return out;
 }
 
@@ -86,6 +88,11 @@ exec::RankResult rank_result_from_bytes(std::string_view bytes) {
     for (comm::PathUse& use : result.paths) {
         const auto path = reader.get_all<char>(), via = reader.get_all<char>();
         use = {{path.begin(), path.end()}, {via.begin(), via.end()}, reader.get<std::int64_t>()};
+    }
+    result.remarks.resize(reader.get<std::size_t>());
+    for (std::string& remark : result.remarks) {
+        const auto letters = reader.get_all<char>();
+        remark.assign(letters.begin(), letters.end());
     }
     return result;
 }
@@ -133,6 +140,9 @@ void add_devices(analysis::RunReport& report, const std::vector<exec::RankResult
         if (at < ranks.size() && ranks[at].driver.measured()) analysis::use_driver(entry.memory, driver_report(ranks[at].driver), ranks[at].driver.total);
     }
     if (!report.ranks.empty()) report.memory = report.ranks.front().memory;
+    for (const exec::RankResult& rank : ranks)           // said once, whichever ranks said it
+        for (const std::string& remark : rank.remarks)
+            if (std::ranges::find(report.notes, remark) == report.notes.end()) report.notes.push_back(remark);
     std::vector<analysis::TransportReport::Path> used;
     for (const exec::RankResult& rank : ranks)
         for (const comm::PathUse& use : rank.paths) {
@@ -142,6 +152,12 @@ void add_devices(analysis::RunReport& report, const std::vector<exec::RankResult
             row.channels += use.channels;
         }
     if (ranks.size() > 1 && (!used.empty() || asked_transport != name(Transport::automatic))) report.transport = {asked_transport, std::move(used)};
+}
+
+void add_links(analysis::RunReport& report, const LinkTimes& links, const cluster::Cluster& cluster, std::int64_t ranks) {
+    const cluster::HostTransport& known = cluster.transport;
+    report.links = analysis::LinksReport{kLinkReference.bytes, links.before, links.after, known.reference_ranks == ranks ? known.reference_seconds : 0.0};
+    if (std::string line = analysis::links_line(report); !line.empty()) report.notes.push_back(std::move(line));
 }
 
 double median_step_seconds(const exec::RankResult& rank) {

@@ -4,6 +4,8 @@
 #pragma once
 
 #include "analysis/run_report.hpp"
+#include "cli/collectives/link_reference.hpp"
+#include "cluster/cluster.hpp"
 #include "exec/execute.hpp"
 
 #include <string>
@@ -17,8 +19,10 @@ namespace zerosim::cli {
 
 /// Losses and norms of rank 0 (global values), final norms and hashes over all ranks.
 [[nodiscard]] analysis::TrainingReport training_report(const schedule::Schedule& schedule, const std::vector<exec::RankResult>& ranks);
-/// Memory by the driver's figure of each rank that has one, and the paths that all ranks' collectives took.
+/// Memory by the driver's figure of each rank that has one, the paths that all ranks' collectives took, and what devices remarked.
 void add_devices(analysis::RunReport& report, const std::vector<exec::RankResult>& ranks, const std::string& asked_transport);
+/// The links' reference beside that of the cluster's calibration; where they were not the same, the notes say so too.
+void add_links(analysis::RunReport& report, const LinkTimes& links, const cluster::Cluster& cluster, std::int64_t ranks);
 /// All ranks' rows with clocks aligned.
 [[nodiscard]] trace::Trace merged_trace(const schedule::Schedule& schedule, std::vector<exec::RankResult>& ranks);
 /// Median over the steps after the first.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cli/application.hpp"
+#include "cli/collectives/link_reference.hpp"
 #include "config/resolve.hpp"
 #include "exec/execute.hpp"
 #include "exec/host_rank.hpp"
@@ -22,9 +23,15 @@ struct RunInput {
     exec::HostRankOptions host;
 };
 
-[[nodiscard]] std::vector<exec::RankResult> run_as_threads(RunInput input);
+/// What all ranks measured.
+struct RanksRun {
+    std::vector<exec::RankResult> ranks;
+    std::optional<LinkTimes> links; // of several ranks on CPUs
+};
+
+[[nodiscard]] RanksRun run_as_threads(RunInput input);
 /// The only rank, on this process's GPU.
-[[nodiscard]] std::vector<exec::RankResult> run_alone_on_gpu(RunInput input);
+[[nodiscard]] RanksRun run_alone_on_gpu(RunInput input);
 
 /// This process's place among mpirun's.
 class MpiJob {
@@ -44,7 +51,7 @@ public:
     void require_same_plan(const config::Resolved& resolved, const schedule::Schedule& schedule);
     /// Collective: the text of every rank, by rank.
     [[nodiscard]] std::vector<std::string> gather(const std::string& mine);
-    [[nodiscard]] std::vector<exec::RankResult> run(RunInput input);
+    [[nodiscard]] RanksRun run(RunInput input);
     /// Prints the failure of this rank alone and ends every rank. Never finalizes: others may wait for ever.
     /// `of_peer`: another rank has failed and says so; this one speaks only if that does not end the job.
     [[noreturn]] void fail(const Failure& failure, bool of_peer = false);

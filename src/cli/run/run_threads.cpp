@@ -13,7 +13,21 @@
 
 namespace zerosim::cli {
 
-std::vector<exec::RankResult> run_as_threads(RunInput input) {
+namespace {
+
+/// On threads of its own: those of the steps do not run yet, or no longer.
+double link_reference(int ranks, double timeout) {
+    double seconds = 0;
+    RankTeam(ranks, timeout).run([&](TeamRank& rank) {
+        const double found = link_reference_seconds(rank);
+        if (rank.rank() == 0) seconds = found;
+    });
+    return seconds;
+}
+
+}  // namespace
+
+RanksRun run_as_threads(RunInput input) {
     const schedule::Schedule& schedule = input.schedule;
     std::vector<comm::Progress> progress(static_cast<std::size_t>(schedule.ranks));
     std::vector<std::string> labels, ops;
@@ -33,8 +47,12 @@ std::vector<exec::RankResult> run_as_threads(RunInput input) {
     input.options.leave = [end_process, rank = input.options.fault ? input.options.fault->rank : 0] {
         end_process(fmt::format("rank {}: injected exit (--inject), which ends the process of all ranks", rank));
     };
+    const auto reference = [&] { return link_reference(static_cast<int>(schedule.ranks), input.options.timeout_seconds); };
+    const double before = schedule.ranks > 1 ? reference() : 0;
     try {
-        return exec::run_local(schedule, input.host, input.options, progress);
+        RanksRun run{exec::run_local(schedule, input.host, input.options, progress), {}};
+        if (schedule.ranks > 1) run.links = {before, reference()};
+        return run;
     } catch (const exec::RunError& error) {
         if (schedule.ranks == 1) throw;
         throw Error(error.code(), fmt::format("rank {} of {} ({}): {}", error.rank(), schedule.ranks, host_name(), error.what()));

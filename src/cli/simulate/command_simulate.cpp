@@ -24,6 +24,7 @@ config::Resolved at_limit(config::Resolved asked, Replanner& replanner, std::opt
 int command_simulate(const Invocation& invocation) {
     config::Resolved asked = config::resolve(invocation.request(), invocation.paths, this_machine(invocation.environment));
     print_remarks(asked.warnings, asked.notes);
+    check_presentable(asked.run);
     Replanner replanner(invocation);
     std::optional<analysis::Limit> limit;
     const config::Resolved resolved = at_limit(std::move(asked), replanner, limit);

@@ -7,7 +7,7 @@
 
 namespace zerosim::cli {
 
-Replanner::Replanner(const Invocation& invocation) : invocation_(invocation), machine_(this_machine(invocation.environment)) {}
+Replanner::Replanner(const Invocation& invocation) : invocation_(invocation), machine_(invocation.command == config::Command::run ? machine_with_gpus(invocation.environment) : this_machine(invocation.environment)) {}
 
 config::Values& Replanner::values_of_request() {
     if (!values_) values_ = config::read_scenario(invocation_.request(), invocation_.paths).values;

@@ -5,6 +5,7 @@
 #include "analysis/variation.hpp"
 #include "base/transport.hpp"
 #include "cli/facts.hpp"
+#include "cli/simulate/library_choice.hpp"
 #include "cluster/forced_path.hpp"
 #include "sim/simulate.hpp"
 #include "sim/steady.hpp"
@@ -19,17 +20,19 @@
 namespace zerosim::cli {
 namespace {
 
-analysis::TimeReport times_without_variation(const schedule::Schedule& schedule, cluster::Cluster cluster) {
+analysis::TimeReport times_without_variation(const schedule::Schedule& schedule, cluster::Cluster cluster, std::span<const sim::Durations> durations) {
     cluster.variation = {};
-    const trace::Trace trace = sim::simulate(schedule, cluster, kSimulatedSteps);
-    return analysis::analyze(schedule, trace, cluster, {}).time;
+    return analysis::slowest_time(schedule, sim::simulate(schedule, cluster, kSimulatedSteps, {durations, false}));
 }
 
 /// What its ranks' differences cost the step, and failures a long job.
-void add_job_reports(Simulated& result, const cluster::Cluster& cluster) {
+void add_job_reports(Simulated& result, const cluster::Cluster& cluster, const std::optional<analysis::TimeReport>& undisturbed) {
     analysis::RunReport& report = result.report;
-    if (!cluster.variation.none())
-        report.variation = analysis::variation_report(result.trace, report, times_without_variation(result.schedule, cluster));
+    if (undisturbed) {
+        report.variation = analysis::variation_report(result.trace, report, *undisturbed);
+        if (!cluster.variation.links.empty())
+            report.variation->other_algorithms = chosen_otherwise(result.schedule, cluster, clusters_of_faulty_groups(result.schedule, cluster));
+    }
     const std::int64_t bytes = analysis::checkpoint_bytes(result.schedule, report.parameters, report.trainable_parameters);
     if (!cluster.device.is_cpu && bytes > 0) report.reliability = analysis::reliability(cluster, result.schedule.ranks, bytes, report.time.step);
 }
@@ -63,7 +66,15 @@ bool settled(const trace::Trace& trace, const cluster::Variation& variation) {
 Simulated simulate(const config::Resolved& resolved) {
     Simulated result;
     result.schedule = strategy::plan(resolved.scenario);
-    result.trace = sim::simulate_until_steady(result.schedule, resolved.scenario.cluster, kSimulatedSteps, kMostSimulatedSteps);
+    const cluster::Cluster& cluster = resolved.scenario.cluster;
+    std::optional<analysis::TimeReport> undisturbed;
+    {
+        const std::vector<sim::Durations> durations = sim::durations_of_programs(result.schedule, cluster);
+        // First, so that its trace is gone when the other one is made.
+        if (!cluster.variation.none() && !resolved.scenario.inference.enabled) undisturbed = times_without_variation(result.schedule, cluster, durations);
+        const sim::Options options{durations, !resolved.run.perfetto.empty()};   // rows of bookkeeping are drawn, and else not looked at
+        result.trace = sim::simulate_until_steady(result.schedule, cluster, kSimulatedSteps, kMostSimulatedSteps, options);
+    }
     result.report = analysis::analyze(result.schedule, result.trace, resolved.scenario.cluster, facts_of(resolved, result.schedule, &result.trace));
     if (resolved.scenario.inference.enabled) {
         result.report.inference = inference(result, resolved.scenario);
@@ -75,7 +86,7 @@ Simulated simulate(const config::Resolved& resolved) {
         result.report.notes.push_back(fmt::format("steps still differ after {}: ranks that differ have not settled, and the time is that of the last two", kMostSimulatedSteps));
     result.report.unused = resolved.unused;
     result.report.transport = simulated_transport(resolved);
-    if (!resolved.scenario.inference.enabled) add_job_reports(result, resolved.scenario.cluster);
+    if (!resolved.scenario.inference.enabled) add_job_reports(result, cluster, undisturbed);
     return result;
 }
 

@@ -21,8 +21,8 @@ using analysis::SweepReport;
 struct Sweep {
     SweepReport report;
     std::vector<std::vector<std::string>> points;
-    std::vector<std::string> notes;      // of the first point that was computed
-    std::mutex first;                    // guards scenario, parameters and notes
+    std::vector<std::string> warnings, notes;   // of the first point that was computed
+    std::mutex first;                           // guards scenario, parameters, warnings and notes
     std::size_t first_index = SIZE_MAX;
 };
 
@@ -38,6 +38,7 @@ SweepPoint compute(const Invocation& invocation, const config::Values& asked, co
             sweep.first_index = index;
             sweep.report.scenario = report.scenario;
             sweep.report.parameters = report.parameters;
+            sweep.warnings = resolved.warnings;
             sweep.notes = resolved.notes;
         }
         return analysis::sweep_point(sweep.points[index], report);
@@ -90,15 +91,18 @@ int command_sweep(const Invocation& invocation) {
     const config::Reading reading = config::read_scenario(invocation.request(), invocation.paths);
     print_remarks(reading.warnings, {});
     const config::Values& asked = reading.values;
+    require_writable(asked.text("output"));
+    if (!asked.text("svg").empty()) require_writable(asked.text("svg"));
     Sweep sweep;
     sweep.report.axes = sweep_axes(asked.text("over"));
+    check_swept(asked, sweep.report.axes);
     const ReferenceBatch reference = reference_batch(asked, sweep.report.axes);
     sweep.report.scaling = reference.scaling == Scaling::strong ? "strong" : "weak";
     sweep.points = combinations(sweep.report.axes);
     sweep.report.points.resize(sweep.points.size());
     compute_all(invocation, asked, reference, sweep);
     analysis::add_efficiencies(sweep.report);
-    print_remarks({}, sweep.notes);
+    print_remarks(sweep.warnings, sweep.notes);
     const std::string& output = asked.text("output");
     write_result(output, render(sweep.report, config::format_of(asked), output_style(invocation.environment, output)));
     if (const std::string& svg = asked.text("svg"); !svg.empty()) write_result(svg, report::render_sweep_svg(sweep.report));

@@ -32,14 +32,23 @@ std::vector<std::string> doubling(const std::string& text, std::size_t dots) {
     return values;
 }
 
+/// Not what is asked of a result or where it goes.
+bool of_scenario(const config::Option& option) {
+    return option.accepted_by(config::Command::simulate) && option.group != "Checks" && option.group != "Output";
+}
+
 analysis::SweepAxis axis_of(const std::string& text) {
     const std::size_t equals = text.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())
         throw ConfigError(fmt::format("over: '{}' is not KEY=VALUE,VALUE,..., as in --over ranks=8,16,32", text));
     analysis::SweepAxis axis{text.substr(0, equals), {}};
     const config::Option* option = config::find_option(axis.key);
-    if (option == nullptr || !option->accepted_by(config::Command::simulate))
-        throw ConfigError(fmt::format("over: '{}' is no option of a scenario{}", axis.key, did_you_mean(axis.key, config::option_keys(config::Command::simulate))));
+    if (option == nullptr || !of_scenario(*option)) {
+        std::vector<std::string> keys;
+        for (const config::Option& other : config::option_table())
+            if (of_scenario(other)) keys.push_back(other.key);
+        throw ConfigError(fmt::format("over: '{}' is no option of a scenario{}", axis.key, did_you_mean(axis.key, keys)));
+    }
     for (const std::string& word : split(text.substr(equals + 1), ',')) {
         const std::size_t dots = word.find("..");
         const std::vector<std::string> values = dots == std::string::npos ? std::vector{word} : doubling(word, dots);
@@ -110,6 +119,13 @@ std::vector<analysis::SweepAxis> sweep_axes(const std::string& over) {
     if (axes.size() > 2) throw ConfigError(fmt::format("over: a sweep goes over one option or two; {} given", axes.size()));
     if (points > kMostPoints) throw ConfigError(fmt::format("over: {} points are more than {}", points, kMostPoints));
     return axes;
+}
+
+void check_swept(const config::Values& asked, const std::vector<analysis::SweepAxis>& axes) {
+    for (const analysis::SweepAxis& axis : axes) {
+        const bool says_share = axis.key == "ranks" && asked.given("train.global-batch");
+        if (asked.at(axis.key).origin == "command line" && !says_share) asked.refuse(axis.key, "contradicts --over, which goes over this option");
+    }
 }
 
 Scaling scaling_of(const config::Values& values) {

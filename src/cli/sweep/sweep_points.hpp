@@ -14,6 +14,10 @@ namespace zerosim::cli {
 /// "ranks=8,16,32;train.micro-batch=1,2" or "ranks=8..1024" (doubling). ConfigError for what is not that, naming the nearest option.
 [[nodiscard]] std::vector<analysis::SweepAxis> sweep_axes(const std::string& over);
 
+/// ConfigError for a swept option that the command line sets as well; a scenario file's value gives way. Ranks beside a global batch
+/// say what a rank's share is.
+void check_swept(const config::Values& asked, const std::vector<analysis::SweepAxis>& axes);
+
 enum class Scaling : std::uint8_t { strong, weak };
 /// --strong or --weak; neither: strong where train.global-batch is given, else weak.
 [[nodiscard]] Scaling scaling_of(const config::Values& values);

@@ -24,20 +24,41 @@ __global__ void forward(const std::int32_t* tokens, Matrix<Type> table, Matrix<T
     }
 }
 
-/// Adds rows [begin, begin + 32) of d_out whose bits are set, in order, four of them loaded at a time: a frequent token has thousands.
+/// Adds rows [begin, begin + 32) of d_out whose bits are set, in order. Several are on their way at a time, for a frequent token has thousands: all are
+/// loaded without a condition, the last one again where there are fewer.
 template <class Type, int N>
 __device__ void add_rows(float (&sums)[N], const Matrix<Type>& d_out, std::int64_t begin, std::int64_t column, unsigned left) {
-    constexpr int kAtOnce = 4;
+    constexpr int kAtOnce = 8;
     while (left != 0) {
-        float rows[kAtOnce][N] = {};
+        StoredPack<Type, N> rows[kAtOnce];
+        bool counts[kAtOnce];
+        int row = 0;
 #pragma unroll
-        for (int r = 0; r < kAtOnce; ++r, left &= left - 1)
-            if (left != 0) load_pack<Type, N>(d_out.row(begin + __ffs(left) - 1) + column, rows[r]);
+        for (int r = 0; r < kAtOnce; ++r, left &= left - 1) {
+            counts[r] = left != 0;
+            if (counts[r]) row = __ffs(left) - 1;
+            rows[r].load(d_out.row(begin + row) + column);
+        }
 #pragma unroll
         for (int r = 0; r < kAtOnce; ++r)
 #pragma unroll
-            for (int k = 0; k < N; ++k) sums[k] += rows[r][k];
+            for (int k = 0; k < N; ++k) sums[k] = counts[r] ? sums[k] + rows[r].value(k) : sums[k];
     }
+}
+
+/// One of the thread's tokens in [0, end) is this one. Several are looked at behind each other, for a token late in the batch has thousands before it.
+__device__ inline bool among(const std::int32_t* tokens, std::int64_t end, std::int32_t token) {
+    constexpr int kAtOnce = 8;
+    for (std::int64_t t = threadIdx.x; t < end; t += kAtOnce * kThreads) {
+        bool found = false;
+#pragma unroll
+        for (int i = 0; i < kAtOnce; ++i) {
+            const std::int64_t at = t + i * std::int64_t{kThreads};
+            found |= tokens[at < end ? at : t] == token;   // t is one of them: looked at twice, and no branch
+        }
+        if (found) return true;
+    }
+    return false;
 }
 
 /// A block has the rows of one token, if it is the token's first, and kThreads * N of their columns (blockIdx.y). It looks at kTests tokens a
@@ -48,9 +69,7 @@ __global__ void table_gradient(const std::int32_t* tokens, std::int64_t count, M
     __shared__ unsigned found[2][kTests][kWarps];
     const std::int64_t first = blockIdx.x, column = (std::int64_t{blockIdx.y} * kThreads + threadIdx.x) * N;
     const std::int32_t token = tokens[first];
-    bool earlier = false;
-    for (std::int64_t t = threadIdx.x; t < first; t += kThreads) earlier = earlier || tokens[t] == token;
-    if (__syncthreads_or(earlier) != 0) return;
+    if (__syncthreads_or(among(tokens, first, token)) != 0) return;
     const bool mine = column < columns;
     float sums[N] = {};
     if (mine) load_pack<Type, N>(d_table.row(token) + column, sums);

@@ -9,6 +9,7 @@
 #include "device/device.hpp"
 
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 #ifdef __CUDACC__
@@ -136,6 +137,30 @@ __device__ void store_pack(const float (&values)[N], typename Type::Storage* des
     check_pack(destination, sizeof(pack));
     *reinterpret_cast<Pack<typename Type::Storage, N>*>(destination) = pack;
 }
+/// `N` neighbours as they are stored, for what is loaded long before it is used: half the registers of fp32 values, and in words, for nvcc gives each half
+/// word a register of its own and waits for the load to split it.
+template <class Type, int N>
+struct StoredPack {
+    using Storage = typename Type::Storage;
+    using Word = std::conditional_t<N * sizeof(Storage) % 4 == 0, unsigned, Storage>;
+    static constexpr int kElements = sizeof(Word) / sizeof(Storage), kWords = N / kElements;
+    Word words[kWords] = {};
+
+    __device__ void load(const Storage* source) {
+        check_pack(source, sizeof(words));
+#ifdef __CUDACC__
+        const auto pack = *reinterpret_cast<const Pack<Word, kWords>*>(source);
+#pragma unroll
+        for (int w = 0; w < kWords; ++w) words[w] = pack.values[w];
+#else
+        std::memcpy(words, source, sizeof(words));
+#endif
+    }
+    __device__ float value(int i) const {
+        if constexpr (std::is_same_v<Storage, float>) return __uint_as_float(words[i]);
+        else return Type::load(static_cast<Storage>(words[i / kElements] >> (i % kElements * 16)));
+    }
+};
 /// Every row of the view begins on 16 bytes and holds whole packs.
 [[nodiscard]] inline bool packs(const TensorView& view) {
     const std::int64_t size = size_of(view.dtype);

@@ -92,62 +92,70 @@ __global__ void partial_sums(Backward<Type> n) {
     }
 }
 
-/// What a lane has of the row and of the sums over the warp's rows.
+/// A lane's packs of one row, as they are stored: those of a tensor come one behind the other, and none is waited for before all are on their way.
+template <class Type, int kPacks>
+struct RowPacks {
+    StoredPack<Type, Type::kPack> packs[kPacks];
+
+    __device__ void load(const typename Type::Storage* row, std::int64_t columns) {
+#pragma unroll
+        for (int p = 0; p < kPacks; ++p)
+            if (const std::int64_t column = first_column<Type>() + p * kPackStride<Type>; column < columns) packs[p].load(row + column);
+    }
+    __device__ float value(int p, int i) const { return packs[p].value(i); }
+};
+
+/// The lane's sums over the warp's rows; columns beyond the row's are zero in all that is added.
 template <int kPacks, int N>
-struct Lane {
-    float g[kPacks][N] = {}, x[kPacks][N] = {};
+struct ColumnSums {
     float d_weight[kPacks][N] = {}, d_bias[kPacks][N] = {};
 };
 
 /// One row; the lane reads all it needs of d_y before it writes d_x, which may be the same storage.
 template <class Type, int kPacks>
-__device__ void backward_row(const Backward<Type>& n, std::int64_t row, Lane<kPacks, Type::kPack>& lane) {
+__device__ void backward_row(const Backward<Type>& n, std::int64_t row, ColumnSums<kPacks, Type::kPack>& sums) {
     constexpr int N = Type::kPack;
-    const std::int64_t first = first_column<Type>();
+    RowPacks<Type, kPacks> d_y, x, d_x, weight;
+    d_y.load(n.d_y.row(row), n.columns);
+    x.load(n.x.row(row), n.columns);
+    d_x.load(n.accumulate_d_x ? n.d_x.row(row) : n.x.row(row), n.columns);   // without a condition: it comes beside the others
+    weight.load(n.weight, n.columns);                    // of the first cache at all rows but the first
+    const float keep = n.accumulate_d_x ? 1.0f : 0.0f;
     const float mean = n.mean == nullptr ? 0.0f : n.mean[row], rstd = n.rstd[row], inverse = 1.0f / static_cast<float>(n.columns);
     float sum_g = 0, sum_g_x = 0;
 #pragma unroll
-    for (int p = 0; p < kPacks; ++p) {
-        if (first + p * kPackStride<Type> >= n.columns) continue;
-        load_pack<Type, N>(n.d_y.row(row) + first + p * kPackStride<Type>, lane.g[p]);
-        load_pack<Type, N>(n.x.row(row) + first + p * kPackStride<Type>, lane.x[p]);
-    }
-#pragma unroll
-    for (int p = 0; p < kPacks; ++p) {
-        if (first + p * kPackStride<Type> >= n.columns) continue;
-        float weight[N];
-        load_pack<Type, N>(n.weight + first + p * kPackStride<Type>, weight);
+    for (int p = 0; p < kPacks; ++p)
 #pragma unroll
         for (int i = 0; i < N; ++i) {
-            lane.x[p][i] = (lane.x[p][i] - mean) * rstd;
-            lane.d_weight[p][i] += lane.g[p][i] * lane.x[p][i];
-            lane.d_bias[p][i] += lane.g[p][i];
-            lane.g[p][i] *= weight[i];
-            sum_g += lane.g[p][i];
-            sum_g_x += lane.g[p][i] * lane.x[p][i];
+            const float gradient = d_y.value(p, i), normal = (x.value(p, i) - mean) * rstd, g = gradient * weight.value(p, i);
+            sums.d_weight[p][i] += gradient * normal;
+            sums.d_bias[p][i] += gradient;
+            sum_g += g;
+            sum_g_x += g * normal;
         }
-    }
     const float mean_g = n.mean == nullptr ? 0.0f : inverse * warp_sum(sum_g), mean_g_x = inverse * warp_sum(sum_g_x);
 #pragma unroll
     for (int p = 0; p < kPacks; ++p) {
-        if (first + p * kPackStride<Type> >= n.columns) continue;
-        auto* const d_x = n.d_x.row(row) + first + p * kPackStride<Type>;
-        float values[N] = {};
-        if (n.accumulate_d_x) load_pack<Type, N>(d_x, values);
+        const std::int64_t column = first_column<Type>() + p * kPackStride<Type>;
+        if (column >= n.columns) continue;
+        float values[N];
 #pragma unroll
-        for (int i = 0; i < N; ++i) values[i] += rstd * (lane.g[p][i] - mean_g - lane.x[p][i] * mean_g_x);
-        store_pack<Type, N>(values, d_x);
+        for (int i = 0; i < N; ++i) {                    // again from what is stored: half the registers, and warps enough to hide the loads behind
+            const float normal = (x.value(p, i) - mean) * rstd, g = d_y.value(p, i) * weight.value(p, i);
+            values[i] = keep * d_x.value(p, i) + rstd * (g - mean_g - normal * mean_g_x);
+        }
+        store_pack<Type, N>(values, n.d_x.row(row) + column);
     }
 }
 
 /// All three gradients at once: a warp a row, the row in registers, and the sums over the warp's rows too; a block's warps add theirs up in
 /// order and leave them as one band.
 template <class Type, int kPacks>
-__global__ void __launch_bounds__(kRowThreads) backward_rows(Backward<Type> n) {
+__global__ void __launch_bounds__(kRowThreads, Type::kPack == 8 ? 3 : 2) backward_rows(Backward<Type> n) {
     ZEROSIM_SHARED(memory);
     auto* const sums = reinterpret_cast<float*>(memory);   // [2][columns]
     const unsigned warp = threadIdx.x / kWarp;
-    Lane<kPacks, Type::kPack> lane;
+    ColumnSums<kPacks, Type::kPack> lane;
     for (std::int64_t row = std::int64_t{blockIdx.x} * kRowsOfBlock + warp; row < n.rows; row += std::int64_t{gridDim.x} * kRowsOfBlock) backward_row<Type, kPacks>(n, row, lane);
     for (unsigned turn = 0; turn < kRowsOfBlock; ++turn) {
         if (turn == warp)

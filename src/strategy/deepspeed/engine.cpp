@@ -98,6 +98,11 @@ Value Engine::make_on_nvme(std::string_view name, std::int64_t elements, DType d
     return make_in(name, elements, dtype, role, streams.nvme_pool, Space::nvme);
 }
 
+void Engine::copy_over_link(StreamId stream, TensorId source, TensorId destination, bool blocking) {
+    const OpId copied = program.copy(stream, source, destination);
+    if (blocking || space_of(source) == Space::host || space_of(destination) == Space::host) program.host_wait(streams.compute, std::vector{copied});
+}
+
 TensorId Engine::part(std::string_view name, TensorId tensor, std::int64_t begin, std::int64_t count) {
     schedule::Tensor view = program.at(tensor);
     view.offset.constant += begin * size_of(view.dtype);

@@ -57,6 +57,10 @@ public:
     /// Memory outside of the device: a pinned or pageable block, or a file.
     [[nodiscard]] Value make_on_host(std::string_view name, std::int64_t elements, DType dtype, Role role, bool pinned);
     [[nodiscard]] Value make_on_nvme(std::string_view name, std::int64_t elements, DType dtype, Role role);
+    /// tensor.copy_(source) over the host link. The host waits for it where one end is pageable (cudaMemcpyAsync returns when the bytes are
+    /// copied or staged: CUDA runtime API, "API synchronization behavior"), and for a copy without non_blocking.
+    void copy_over_link(StreamId stream, TensorId source, TensorId destination, bool blocking = false);
+    [[nodiscard]] schedule::Space space_of(TensorId tensor) const { return program.at(program.at(tensor).storage).space; }
     /// `count` elements of `tensor` from `begin` on, as one row.
     [[nodiscard]] TensorId part(std::string_view name, TensorId tensor, std::int64_t begin, std::int64_t count);
     /// The same under the tensor's own name.

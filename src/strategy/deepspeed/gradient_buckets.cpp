@@ -200,10 +200,10 @@ void GradientBuckets::offload(Parameter& p, const Place& place) {
         }
         if (micro_batch_ > 0) {
             const TensorId room = e.part("gradient_room", device_room_.tensor, 0, p.elements());
-            e.program.copy(stream(), kept.tensor, room);
+            e.copy_over_link(stream(), kept.tensor, room);
             e.program.copy(stream(), room, gradient, true);
         }
-        if (!stage1_) e.program.copy(stream(), gradient, kept.tensor); // stage 1 accumulates in the gradients themselves
+        if (!stage1_) e.copy_over_link(stream(), gradient, kept.tensor); // stage 1 accumulates in the gradients themselves
     }
     if (boundary_) {
         const TensorId piece = e.part("own_gradient", gradient, place.piece.begin, place.piece.count);
@@ -218,7 +218,7 @@ void GradientBuckets::offload(Parameter& p, const Place& place) {
             e.program.copy(stream(), piece, wide.tensor);
             source = wide.tensor;
         }
-        e.program.copy(stream(), source, target);
+        e.copy_over_link(stream(), source, target);
     }
     p.gradient = {};
 }

@@ -185,7 +185,7 @@ void PartitionedGradients::step_on_host(std::size_t g) {
                      {e.shard_range(group.layout, group.shard)});
     e.program.copy(e.streams.host, group.master.tensor, group.staging.tensor);
     e.program.wait_stream(e.streams.compute, e.streams.host);
-    e.program.copy(e.streams.compute, group.staging.tensor, group.own);
+    e.copy_over_link(e.streams.compute, group.staging.tensor, group.own);
 }
 
 /// [all_gather_dp_groups]: one all-gather a group, in place; allgather_bucket_size has no effect where torch has all_gather_into_tensor.

@@ -163,22 +163,34 @@ void ShardedGradients::offload(ShardedParameter& p, TensorId reduced) {
     const TensorId kept = shards_.at(&p);
     const Value back = e.make(e.streams.reduce, "gradient_shard", p.shard, e.compute_dtype, Role::staging);
     if (micro_batch_ == 0) {
-        e.program.copy(e.streams.reduce, reduced, kept);
-        e.program.copy(e.streams.reduce, kept, back.tensor);
+        e.copy_over_link(e.streams.reduce, reduced, kept);
+        e.copy_over_link(e.streams.reduce, kept, back.tensor);
     } else {
-        e.program.copy(e.streams.reduce, kept, back.tensor);
+        e.copy_over_link(e.streams.reduce, kept, back.tensor);
         e.program.copy(e.streams.reduce, reduced, back.tensor, true);
-        e.program.copy(e.streams.reduce, back.tensor, kept);
+        e.copy_over_link(e.streams.reduce, back.tensor, kept);
     }
     if (!boundary_) return;
     e.keep_norm(e.streams.reduce, back.tensor, e.shard_range(p.layout, p.shard), static_cast<std::int64_t>(shards_.size()));
+    const TensorId target = offloaded_.at(&p);
+    const bool in_file = e.space_of(target) == schedule::Space::nvme;
+    if (e.options.release < 16 && !in_file && e.compute_dtype != DType::fp32) return widen_on_host(back.tensor, target);
     const Value wide = e.make(e.streams.reduce, "gradient_fp32", p.shard, DType::fp32, Role::staging);
     e.program.copy(e.streams.reduce, back.tensor, wide.tensor);
-    const TensorId target = offloaded_.at(&p);
-    const bool in_file = e.program.at(e.program.at(target).storage).space == schedule::Space::nvme;
     const TensorId host = in_file ? e.part("swapped_gradient", swap_buffer_, 0, p.shard) : target;
-    e.program.copy(e.streams.reduce, wide.tensor, host);
+    e.copy_over_link(e.streams.reduce, wide.tensor, host, !in_file && e.options.release < 19);
     if (in_file) e.program.copy(e.streams.reduce, host, target); // [swap_out_gradients]
+}
+
+/// fp32_grad.copy_(grad) without a cast before it: a blocking copy between devices converts on the CPU, from a new pageable tensor of the
+/// source's dtype (aten/src/ATen/native/cuda/Copy.cu, copy_kernel_cuda).
+void ShardedGradients::widen_on_host(TensorId gradient, TensorId target) {
+    Engine& e = engine_;
+    const Value narrow = e.make_on_host("gradient_on_host", e.program.at(gradient).elements(), e.compute_dtype, Role::staging, false);
+    e.copy_over_link(e.streams.reduce, gradient, narrow.tensor);
+    e.program.wait_stream(e.streams.host, e.streams.reduce);
+    e.program.host_wait(e.streams.compute, std::vector{e.program.copy(e.streams.host, narrow.tensor, target)});
+    e.program.wait_stream(e.streams.compute, e.streams.host);
 }
 
 void ShardedGradients::drop(Parameter& parameter) {

@@ -33,6 +33,7 @@ private:
     [[nodiscard]] TensorId interleave(Value& room, std::int64_t& elements);
     void keep(ShardedParameter& parameter, TensorId reduced);
     void offload(ShardedParameter& parameter, TensorId reduced);
+    void widen_on_host(TensorId gradient, TensorId target);
     void drop(Parameter& parameter);
 
     Engine& engine_;

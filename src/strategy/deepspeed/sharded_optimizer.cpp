@@ -291,8 +291,16 @@ void ShardedOptimizer::store(SubGroup& group, TensorId master) {
     Engine& e = engine_;
     const bool on_host = parameters_.offloads() && !group.in_file;
     if (on_host) e.program.copy(e.streams.host, master, group.flat);
+    if (on_host || group.in_file || e.compute_dtype == DType::fp32) {
+        e.program.wait_stream(e.streams.compute, e.streams.host);
+        if (!on_host) e.copy_over_link(e.streams.compute, master, group.flat, true);
+        return;
+    }
+    // A blocking copy to the device converts on the CPU first, into a new pageable tensor (Copy.cu, copy_kernel_cuda).
+    const Value narrow = e.make_on_host("parameters_on_host", group.elements, e.compute_dtype, Role::staging, false);
+    e.program.copy(e.streams.host, master, narrow.tensor);
     e.program.wait_stream(e.streams.compute, e.streams.host);
-    if (!on_host) e.program.copy(e.streams.compute, master, group.flat);
+    e.copy_over_link(e.streams.compute, narrow.tensor, group.flat);
 }
 
 } // namespace zerosim::strategy::deepspeed

@@ -115,7 +115,7 @@ TensorId ShardedParameters::on_device(ShardedParameter& p, StreamId stream, Valu
     if (!offloads()) return p.shard_tensor;
     room = engine_.make(stream, "uploaded_shard", p.shard, engine_.compute_dtype, Role::staging);
     if (p.file_tensor.valid()) engine_.program.copy(stream, p.file_tensor, p.shard_tensor); // read into the swap buffer
-    engine_.program.copy(stream, p.shard_tensor, room.tensor);
+    engine_.copy_over_link(stream, p.shard_tensor, room.tensor);
     return room.tensor;
 }
 
@@ -180,7 +180,7 @@ OpId ShardedParameters::wait(ShardedParameter& parameter) {
         for (ShardedParameter* p : handle->members) { // param.data = ds_tensor.to(device)
             e.program.alloc(p->gathered.storage);
             if (p->file_tensor.valid()) e.program.copy(e.streams.gather, p->file_tensor, p->shard_tensor);
-            e.program.copy(e.streams.gather, p->shard_tensor, p->gathered.flat);
+            e.copy_over_link(e.streams.gather, p->shard_tensor, p->gathered.flat);
         }
         return e.program.last(e.streams.gather);
     }

@@ -13,13 +13,18 @@ struct Walked {
     std::vector<PathStretch> path;
 };
 
+/// Of steps that the test holds.
+StepOfRank given(std::vector<const StepTimes*> steps) {
+    return [steps = std::move(steps)](std::size_t rank) { return steps.at(rank); };
+}
+
 Walked walk(const hand_made::Example& example, const trace::Trace& trace, std::size_t rank) {
     Walked walked;
     const auto matched = trace::match_collectives(example.schedule, trace);
     for (std::size_t index = 0; index < trace.ranks.size(); ++index) walked.steps.push_back(timed_steps(example.schedule, trace, matched, index).at(0));
     std::vector<const StepTimes*> pointers;
     for (const StepTimes& step : walked.steps) pointers.push_back(&step);
-    walked.path = critical_path(pointers, rank);
+    walked.path = critical_path(given(pointers), rank);
     return walked;
 }
 
@@ -70,8 +75,7 @@ TEST(CriticalPath, FollowsDependencesToTheLatePeer) {
 TEST(CriticalPath, ALatePeerThatTheTraceDoesNotShowIsAWait) {
     const auto example = hand_made::example();
     Walked walked = walk(example, hand_made::measured(example.ops), 0);
-    const std::array<const StepTimes*, 2> alone{&walked.steps[0], nullptr};
-    walked.path = critical_path(alone, 0);
+    walked.path = critical_path(given({&walked.steps[0], nullptr}), 0);
     expect_whole(walked, 0);
     const auto lacking = std::ranges::find_if(walked.path, [](const PathStretch& stretch) { return stretch.lacks_member; });
     ASSERT_NE(lacking, walked.path.end());
@@ -82,9 +86,8 @@ TEST(CriticalPath, ALatePeerThatTheTraceDoesNotShowIsAWait) {
 TEST(CriticalPath, FoldsByNameAndPhase) {
     const auto example = hand_made::example();
     const Walked walked = walk(example, hand_made::measured(example.ops), 0);
-    const std::array<const StepTimes*, 2> steps{&walked.steps[0], &walked.steps[1]};
     const std::array<std::int64_t, 2> ranks{0, 1};
-    const CriticalPath report = path_report(example.schedule, steps, walked.path, ranks);
+    const CriticalPath report = path_report(example.schedule, walked.path, ranks);
     EXPECT_DOUBLE_EQ(report.step, 475e-9);
     EXPECT_EQ(report.ranks, (std::vector<std::int64_t>{0, 1}));
     double sum = 0;
@@ -119,8 +122,7 @@ TEST(CriticalPath, KernelsThatRunOnTheHostsThreadHoldUpTheIssue) {
     trace::Trace trace;
     trace.ranks.push_back({0, 0, {{1, 0, 0, 2, 80, -1}, {1, 1, 85, 90, 120, -1}}});
     const auto steps = timed_steps(schedule, trace, trace::match_collectives(schedule, trace), 0);
-    const std::array<const StepTimes*, 1> pointers{&steps[0]};
-    const auto path = critical_path(pointers, 0);
+    const auto path = critical_path(given({&steps[0]}), 0);
     ASSERT_EQ(path.size(), 5u);
     EXPECT_EQ(path[0].op, reduce);
     EXPECT_EQ(path[1].kind, PathStretch::Kind::host);      // 85..90: handed over

@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace zerosim::analysis {
 namespace {
 
@@ -63,6 +65,21 @@ TEST(Roofline, IntensityBoundAndFractionByHand) {
     EXPECT_EQ(rows[1].bound, "memory");
     EXPECT_EQ(rows[2].name, "elementwise");
     EXPECT_EQ(rows[2].bound, "host");   // 80 ns idle before 20 ns of work
+}
+
+TEST(Roofline, WhatCompilingFusesDoesNotPassThroughMemory) {
+    const Job j = job();
+    const auto steps = timed_steps(j.schedule, j.trace, trace::match_collectives(j.schedule, j.trace), 0);
+    cluster::Cluster cluster;
+    cluster.device.bf16_flops = cluster.device.vector_flops = cluster.device.memory_bytes_per_second = 1e12;
+    const auto eager = roofline(steps[0], breakdown(steps[0]), cluster, 1);
+    cluster.software.compiled = true;
+    cluster.software.compiled_traffic = 0.25;
+    const auto compiled = roofline(steps[0], breakdown(steps[0]), cluster, 1);
+    ASSERT_EQ(compiled.size(), eager.size());
+    for (std::size_t i = 0; i < eager.size(); ++i)
+        EXPECT_DOUBLE_EQ(compiled[i].bytes, eager[i].bytes * (eager[i].name == "elementwise" ? 0.25 : 1.0)) << eager[i].name;
+    EXPECT_TRUE(std::ranges::any_of(eager, [](const RooflineRow& row) { return row.name == "elementwise"; }));
 }
 
 TEST(Roofline, OfACpusCoreTheUnitsOfProductsAndItsOwnCache) {

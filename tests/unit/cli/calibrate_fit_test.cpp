@@ -160,6 +160,8 @@ TEST(CalibrateFit, tells_cold_buffers_and_sums_of_2_byte_floats_from_warm_ones_o
     cluster::Cluster truth = host(2);
     truth.intra_node = {1e-6, 10e9, 1.0};
     truth.reduction_bytes_per_second = 100e9;
+    truth.transport.shared_latency_seconds = 0.5e-6;
+    truth.transport.shared_bytes_per_second = 8e9;
     truth.transport.cold_latency_seconds = 2e-6;
     truth.transport.cold_bytes_per_second = 6e9;
     truth.transport.narrow_reduction_bytes_per_second = 20e9;
@@ -168,14 +170,21 @@ TEST(CalibrateFit, tells_cold_buffers_and_sums_of_2_byte_floats_from_warm_ones_o
         for (const std::int64_t bytes : {1 << 12, 1 << 16, 1 << 20}) {
             CollectiveSample cold{CollectiveKind::reduce_scatter, type, bytes, 0,
                                   cost::collective_seconds(CollectiveKind::reduce_scatter, bytes, 2, 1, truth, 2, type, cost::kCold), 0, 0, 0};
-            cold.cold = true;
+            cold.coldness = cost::kCold;
             samples.push_back(cold);
+            if (type == DType::fp32) {
+                cold.coldness = cost::kShared;
+                cold.seconds = cost::collective_seconds(cold.kind, bytes, 2, 1, truth, 2, type, cost::kShared);
+                samples.push_back(cold);
+            }
         }
     cluster::Cluster fitted = host(2);
     (void)fit_collectives(fitted, samples, 2, 1 << 25);
     EXPECT_NEAR(fitted.transport.cold_latency_seconds, 2e-6, 1e-9);
     EXPECT_NEAR(fitted.transport.cold_bytes_per_second, 6e9, 1e6);
     EXPECT_NEAR(fitted.transport.narrow_reduction_bytes_per_second, 20e9, 1e7);
+    EXPECT_NEAR(fitted.transport.shared_latency_seconds, 0.5e-6, 1e-9);
+    EXPECT_NEAR(fitted.transport.shared_bytes_per_second, 8e9, 1e6);
 }
 
 TEST(CalibrateFit, a_broadcast_between_two_ranks_has_a_rate_of_its_own) {
@@ -206,18 +215,38 @@ TEST(CalibrateFit, more_ranks_than_two_leave_no_rate_of_broadcasts_behind) {
     EXPECT_EQ(fitted.transport.one_way_latency_share, 0);
 }
 
-TEST(CalibrateFit, of_rounds_the_one_that_took_the_middle_time_counts_as_a_whole) {
-    const auto round = [](double small, double large) {
-        return std::vector<CollectiveSample>{{CollectiveKind::all_gather, DType::fp32, 1024, 0, small, 0, 0, 0},
-                                             {CollectiveKind::all_gather, DType::fp32, 1 << 20, 0, large, 0, 0, 0}};
-    };
-    // The second has the least small and the largest large one; sample by sample none of it would be the middle.
-    const auto middle = middle_round({round(2e-6, 10e-6), round(1e-6, 30e-6), round(3e-6, 20e-6)});
-    EXPECT_EQ(middle.samples[0].seconds, 1e-6);
-    EXPECT_EQ(middle.samples[1].seconds, 30e-6);
-    EXPECT_NEAR(middle.fastest, std::sqrt(20.0 / 30), 1e-9);
-    EXPECT_NEAR(middle.slowest, std::sqrt(60.0 / 30), 1e-9);
+CollectiveSample gather_that_took(double seconds) {
+    CollectiveSample sample;
+    sample.bytes = 1024;
+    sample.seconds = seconds;
+    return sample;
 }
+
+TEST(CalibrateLinks, samples_of_one_state_count_where_the_links_have_two) {
+    // Three of five times the links are slow, by 1.7, not at once for both cases.
+    const double slow = 17e-6, fast = 10e-6;
+    const auto round = [](double first, double second) {
+        return std::vector<LinkSample>{{gather_that_took(first / 10), first}, {gather_that_took(second / 5), second}};
+    };
+    const SteadyLinks links = steady_links({round(slow, slow), round(fast, slow), round(slow, fast), round(fast, fast), round(slow, slow)});
+    EXPECT_EQ(links.samples[0].seconds, slow / 10);
+    EXPECT_EQ(links.samples[1].seconds, slow / 5);
+    EXPECT_NEAR(links.fastest, fast / slow, 1e-9);
+    EXPECT_NEAR(links.slowest, 1, 1e-9);
+    EXPECT_EQ(links.unsteady, 0);
+}
+
+TEST(CalibrateLinks, a_case_that_was_never_measured_near_the_middle_is_told) {
+    const auto round = [](double first, double last) {
+        return std::vector<LinkSample>{{gather_that_took(1e-6), first}, {gather_that_took(2e-6), first}, {gather_that_took(last / 5), last}};
+    };
+    const SteadyLinks links = steady_links({round(10e-6, 30e-6), round(10e-6, 25e-6), round(11e-6, 20e-6)});
+    EXPECT_EQ(links.unsteady, 1);
+    ASSERT_EQ(links.samples.size(), 3U);
+    EXPECT_DOUBLE_EQ(links.samples.back().seconds, 4e-6) << "the round nearest to the others' state";
+}
+
+TEST(CalibrateLinks, one_rank_has_none) { EXPECT_TRUE(steady_links({}).samples.empty()); }
 
 } // namespace
 } // namespace zerosim::cli

@@ -52,6 +52,7 @@ TEST(GpuKernels, every_case_runs_with_the_operands_of_its_kernel) {
 
 TEST(GpuIssue, the_executor_on_streams_runs_the_tiny_kernels) {
     const schedule::Schedule schedule = tiny_kernels(40);
+    for (const schedule::Tensor& tensor : schedule.program_of(0).tensors) EXPECT_EQ(tensor.rows * tensor.columns, 16) << "a kernel of no elements is not launched";
     const schedule::ArenaPlan arena = schedule::plan_arena(schedule.program_of(0));
     for (const bool traced : {false, true}) {
         device::HostDeviceOptions options;
@@ -97,8 +98,11 @@ std::vector<GpuCollectiveSample> collectives(int ranks, bool idle, bool register
         };
         RegistrableMemory registrable;
         if (registered) registrable = [](std::int64_t bytes) { return std::shared_ptr<std::byte>(new std::byte[static_cast<std::size_t>(bytes)], std::default_delete<std::byte[]>()); };
-        for (const CollectiveKind kind : {CollectiveKind::all_gather, CollectiveKind::broadcast, CollectiveKind::all_to_all}) {
-            const GpuCollectiveSample sample = measure_gpu_collective(bench, *communicator, raw, {kind, DType::bf16, 6000, 2}, registrable);
+        for (const CollectiveKind kind : kCollectiveKinds) {
+            if (is_reduction(kind)) continue; // the host's need scratch
+            CollectiveCase what;
+            what.kind = kind, what.type = DType::bf16, what.bytes = 6000, what.repeats = 2, what.options.root = ranks - 1;
+            const GpuCollectiveSample sample = measure_gpu_collective(bench, *communicator, raw, what, registrable);
             if (rank.rank() == 0) samples.push_back(sample);
         }
     });
@@ -108,11 +112,11 @@ std::vector<GpuCollectiveSample> collectives(int ranks, bool idle, bool register
 TEST(GpuCollectives, both_places_are_verified_and_the_raw_call_is_timed) {
     for (const int ranks : {1, 2, 3}) {
         const std::vector<GpuCollectiveSample> samples = collectives(ranks, false, ranks == 2);
-        ASSERT_EQ(samples.size(), 3u);
+        ASSERT_EQ(samples.size(), 6u);
         for (const GpuCollectiveSample& sample : samples) {
             EXPECT_EQ(sample.out_of_place.wrong, 0) << name(sample.out_of_place.kind) << " on " << ranks;
             EXPECT_GT(sample.raw_seconds, 0);
-            EXPECT_EQ(sample.in_place.has_value(), sample.out_of_place.kind != CollectiveKind::all_to_all);
+            EXPECT_EQ(sample.in_place.has_value(), has_in_place(sample.out_of_place.kind));
             EXPECT_EQ(sample.in_place.value_or(sample.out_of_place).wrong, 0) << name(sample.out_of_place.kind) << " on " << ranks;
         }
     }
@@ -136,6 +140,21 @@ TEST(GpuCollectives, sums_stay_exact_in_bf16_on_many_ranks) {
     }
     EXPECT_LE(most * 96, 256) << "bf16 holds whole numbers up to 256";
     EXPECT_GT(most, 0);
+}
+
+TEST(GpuKernels, cases_shrink_until_they_have_room) {
+    const auto largest = [](std::int64_t shrink) {
+        std::int64_t bytes = 0;
+        for (const GpuKernelCase& what : gpu_kernel_cases(shrink)) bytes = std::max(bytes, operand_bytes(what));
+        return bytes;
+    };
+    EXPECT_EQ(shrink_for(largest(1)), 1);
+    EXPECT_EQ(shrink_for(largest(1) - 1), 2);
+    for (const std::int64_t shrink : {2, 16, 512}) {
+        EXPECT_EQ(shrink_for(largest(shrink)), shrink);
+        EXPECT_LT(largest(shrink), largest(shrink / 2));
+    }
+    EXPECT_THROW((void)shrink_for(100), EnvironmentError);
 }
 
 /// Times that a known machine would take.

@@ -27,9 +27,11 @@ analysis::RunReport report_of(std::size_t ranks) {
 }
 
 TEST(RankResults, DeviceFiguresAndPathsSurviveTheirJourney) {
-    const exec::RankResult sent = rank({{"nvlink", "P2P/CUMEM", 24}, {"network", "NET/IB/GDRDMA", 2}});
+    exec::RankResult sent = rank({{"nvlink", "P2P/CUMEM", 24}, {"network", "NET/IB/GDRDMA", 2}});
+    sent.remarks = {"a slow product", ""};
     const exec::RankResult got = rank_result_from_bytes(to_bytes(sent));
     EXPECT_EQ(got.paths, sent.paths);
+    EXPECT_EQ(got.remarks, sent.remarks);
     EXPECT_EQ(got.peak_bytes, 7);
     EXPECT_EQ(got.driver.parts, sent.driver.parts);
     EXPECT_EQ(got.driver.at_end, sent.driver.at_end);
@@ -48,6 +50,14 @@ TEST(RankResults, EachRanksDeviceIsReportedAndPathsAreCounted) {
     EXPECT_EQ(report.transport->used[0].ranks, 2);
     EXPECT_EQ(report.transport->used[0].channels, 48);
     EXPECT_EQ(report.transport->used[1].path, "host");
+}
+
+TEST(RankResults, WhatDevicesRemarkIsSaidOnce) {
+    std::vector<exec::RankResult> ranks(3);
+    ranks[1].remarks = ranks[2].remarks = {"a slow product"};
+    analysis::RunReport report = report_of(3);
+    add_devices(report, ranks, "auto");
+    EXPECT_THAT(report.notes, testing::ElementsAre("a slow product"));
 }
 
 TEST(RankResults, RanksOnCpusAddNothing) {

@@ -97,11 +97,27 @@ TEST_F(ClusterFile, paces_of_kernels_and_cold_links_are_read_as_written) {
     mine.device.host_kernels.pace(cluster::HostKernel::attention_backward, true) = {1.5e-9, 0};
     mine.device.host_kernels.pace(cluster::HostKernel::layer_norm_forward, false) = {2e-10, 3e-8};
     mine.transport.cold_bytes_per_second = 7e9;
+    mine.transport.shared_bytes_per_second = 9e9;
+    mine.transport.shared_latency_seconds = 1e-6;
     const cluster::Cluster again = parse_cluster("local.cfg", cluster_text(mine, "test"));
     EXPECT_DOUBLE_EQ(again.device.host_kernels.pace(cluster::HostKernel::attention_backward, true).element_seconds, 1.5e-9);
     EXPECT_DOUBLE_EQ(again.device.host_kernels.pace(cluster::HostKernel::layer_norm_forward, false).row_seconds, 3e-8);
     EXPECT_DOUBLE_EQ(again.transport.cold_bytes_per_second, 7e9);
+    EXPECT_DOUBLE_EQ(again.transport.shared_bytes_per_second, 9e9);
+    EXPECT_DOUBLE_EQ(again.transport.shared_latency_seconds, 1e-6);
+    EXPECT_EQ(again.transport.reference_ranks, 0) << "the shipped cluster is of no machine";
     EXPECT_THROW((void)parse_cluster("mine.cfg", cluster_text(mine, "test") + "gelu-forwards-picoseconds = 1\n"), ConfigError);
+}
+
+TEST_F(ClusterFile, the_reference_of_its_calibration_is_read_with_its_ranks) {
+    cluster::Cluster mine = load_cluster("local", shipped());
+    mine.transport.reference_seconds = 14.5e-6;
+    mine.transport.reference_ranks = 2;
+    const cluster::Cluster again = parse_cluster("local.cfg", cluster_text(mine, "test"));
+    EXPECT_DOUBLE_EQ(again.transport.reference_seconds, 14.5e-6);
+    EXPECT_EQ(again.transport.reference_ranks, 2);
+    EXPECT_THAT(refusal(kSmallest + "reference-microseconds = 14\n"), HasSubstr("give both"));
+    EXPECT_THAT(refusal(kSmallest + "reference-microseconds = 14\nreference-ranks = 1.5\n"), HasSubstr("whole number"));
 }
 
 TEST_F(ClusterFile, published_numbers) {
@@ -128,6 +144,8 @@ TEST_F(ClusterFile, mistakes_are_named_by_line) {
     EXPECT_THAT(refusal(kSmallest + "link-efficiency = 1.5\n"), HasSubstr("fraction"));
     EXPECT_THAT(refusal(kSmallest + "cores = 2.5\n"), HasSubstr("whole number"));
     EXPECT_THAT(refusal(kSmallest + "link-latency-microseconds = -1\n"), HasSubstr("at least 0"));
+    EXPECT_THAT(refusal(kSmallest + "[network]\ncards = 1e30\n"), HasSubstr("whole number"));
+    EXPECT_THAT(refusal("[device]\nmemory-gib = 1e30\n"), testing::AllOf(HasSubstr("mine.cfg:2"), HasSubstr("out of range")));
     EXPECT_THAT(refusal("[device]\nkind = tpu\n"), testing::AllOf(HasSubstr("mine.cfg:2"), HasSubstr("gpu or cpu")));
     EXPECT_THAT(refusal("[device]\nkind = cpu\n"), testing::AllOf(HasSubstr("cpu"), HasSubstr("memory-gigabytes-per-second")));
 }

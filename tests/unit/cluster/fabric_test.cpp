@@ -35,7 +35,10 @@ protected:
 TEST_F(FabricFile, words_are_read_and_written) {
     const cluster::Cluster read = parse_cluster(
         "mine.cfg", kNode + "wiring = pcie\nisland-devices = 2\nbridge-gigabytes-per-second = 5\nbridges = 1\n[network]\n"
-                            "gigabits-per-second = 100\nll128 = false\n[collective]\nlaunch-microseconds = 5\ntuning = nccl-hopper\n");
+                            "gigabits-per-second = 100\nll128 = false\n[collective]\nlaunch-microseconds = 5\ntuning = nccl-hopper\nnccl-algorithms = ring, nvls-tree\n"
+                            "nccl-protocols = simple\n");
+    EXPECT_EQ(read.fabric.algorithms, 0b01001);
+    EXPECT_EQ(read.fabric.protocols, 0b100);
     EXPECT_EQ(read.fabric.wiring, Wiring::pcie);
     EXPECT_EQ(read.fabric.tuning, CollectiveTuning::nccl_hopper);
     EXPECT_EQ(read.fabric.island_devices, 2);
@@ -45,6 +48,8 @@ TEST_F(FabricFile, words_are_read_and_written) {
     EXPECT_EQ(again.fabric.tuning, CollectiveTuning::nccl_hopper);
     EXPECT_EQ(again.fabric.bridges, 1);
     EXPECT_FALSE(again.fabric.network_ll128);
+    EXPECT_EQ(again.fabric.algorithms, read.fabric.algorithms);
+    EXPECT_EQ(again.fabric.protocols, read.fabric.protocols);
 }
 
 TEST_F(FabricFile, unknown_words_are_refused_with_the_known_ones) {
@@ -55,6 +60,7 @@ TEST_F(FabricFile, unknown_words_are_refused_with_the_known_ones) {
         EXPECT_THAT(error.what(), testing::AllOf(HasSubstr("node.wiring 'ring'"), HasSubstr("hybrid-cube-mesh")));
     }
     EXPECT_THROW((void)parse_cluster("mine.cfg", kNode + "[collective]\ntuning = nccl-turing\n"), ConfigError);
+    EXPECT_THROW((void)parse_cluster("mine.cfg", kNode + "[collective]\nnccl-protocols = ll, ll256\n"), ConfigError);
 }
 
 TEST_F(FabricFile, a_file_says_only_what_differs_from_its_base) {
@@ -78,7 +84,17 @@ TEST_F(FabricFile, bases_in_a_circle_and_missing_bases_are_named) {
     } catch (const ConfigError& error) {
         EXPECT_THAT(error.what(), HasSubstr("circle"));
     }
-    EXPECT_THROW((void)load_cluster(write("lost", "[cluster]\nbase = no-such-cluster\n")), ConfigError);
+    try {
+        (void)load_cluster(write("lost", "[cluster]\nbase = no-such-cluster\n"));
+        FAIL();
+    } catch (const ConfigError& error) {
+        EXPECT_THAT(error.what(), testing::AllOf(HasSubstr("lost.cfg:2: "), HasSubstr("no-such-cluster")));
+    }
+}
+
+TEST_F(FabricFile, a_base_may_be_the_path_of_a_file_beside_it) {
+    (void)write("node", kNode + "[network]\ngigabits-per-second = 400\n");
+    EXPECT_DOUBLE_EQ(load_cluster(write("mine", "[cluster]\nbase = ./node.cfg\n")).network.bytes_per_second, 400e9 / 8 / 4);
 }
 
 } // namespace

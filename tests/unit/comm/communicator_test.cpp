@@ -23,6 +23,10 @@ TEST(MessageBytes, AreOfTheLargerBuffer) {
     EXPECT_EQ(message_bytes(CollectiveKind::reduce_scatter, 10, DType::fp32, 4), 160);
     EXPECT_EQ(message_bytes(CollectiveKind::all_reduce, 10, DType::fp32, 4), 40);
     EXPECT_EQ(message_bytes(CollectiveKind::broadcast, 10, DType::fp64, 4), 80);
+    EXPECT_EQ(message_bytes(CollectiveKind::reduce, 10, DType::fp32, 4), 40);
+    EXPECT_EQ(message_bytes(CollectiveKind::gather, 10, DType::fp32, 4), 160);
+    EXPECT_EQ(message_bytes(CollectiveKind::scatter, 10, DType::bf16, 4), 80);
+    EXPECT_EQ(message_bytes(CollectiveKind::send_recv, 10, DType::fp32, 4), 40);
 }
 
 TEST(ScratchBytes, AreBoundedByTwoSegmentsOfEveryPeer) {
@@ -31,6 +35,8 @@ TEST(ScratchBytes, AreBoundedByTwoSegmentsOfEveryPeer) {
     EXPECT_EQ(scratch_bytes(CollectiveKind::reduce_scatter, 1000, DType::fp32, 4), 3 * 4000);
     EXPECT_EQ(scratch_bytes(CollectiveKind::all_reduce, 1, DType::fp32, 4), 0);
     EXPECT_EQ(scratch_bytes(CollectiveKind::all_reduce, 10001, DType::fp32, 4), 3 * 2501 * 4);
+    EXPECT_EQ(scratch_bytes(CollectiveKind::reduce, 10001, DType::fp32, 4), 3 * 2501 * 4);
+    EXPECT_EQ(scratch_bytes(CollectiveKind::gather, 10001, DType::fp32, 4), 0);
     EXPECT_EQ(scratch_bytes(CollectiveKind::all_reduce, 1 << 28, DType::fp32, 8), 7 * 2 * kReductionSegmentBytes);
 }
 

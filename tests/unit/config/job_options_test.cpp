@@ -86,8 +86,26 @@ TEST(JobOptions, links_drawn_at_random_are_the_seeds_and_none_comes_twice) {
     std::ranges::sort(all);
     for (std::size_t i = 0; i < all.size(); ++i) EXPECT_EQ(all[i], static_cast<std::int64_t>(i));
     EXPECT_EQ(drawn("variation.failed-links", "nic:random,nvlink:3", "1").size(), 2u);
-    for (const char* bad : {"nic:random*21", "nic:random*0", "nic:random5", "nic:random*x", "pair:random"})
+    for (const char* bad : {"nic:random*21", "nic:random*0", "nic:random5", "nic:random*x", "pair:random", "nic:random:", "nic:random::", "nic:1:", "nic:random:0.5"})
         EXPECT_THROW((void)drawn("variation.failed-links", bad, "1"), ConfigError) << bad;
+}
+
+TEST(JobOptions, a_mistyped_link_is_told_every_form_in_its_own_words) {
+    const auto told = [](const std::string& key, const std::string& value) -> std::string {
+        try {
+            (void)variation(key, value);
+        } catch (const ConfigError& error) { return error.what(); }
+        return "accepted";
+    };
+    using testing::AllOf;
+    using testing::HasSubstr;
+    EXPECT_THAT(told("variation.failed-links", "nic:randm*3"), AllOf(HasSubstr("has 'nic:randm*3'"), HasSubstr("nic:random or nic:random*COUNT (drawn from variation.seed)")));
+    EXPECT_THAT(told("variation.failed-links", "brick:randm"), AllOf(HasSubstr("has 'brick:randm'"), HasSubstr("brick:random*COUNT")));
+    EXPECT_THAT(told("variation.failed-links", "nic:random:"), HasSubstr("has 'nic:random:'"));
+    EXPECT_THAT(told("variation.slow-links", "nic:random*2"), AllOf(HasSubstr("has 'nic:random*2'"), HasSubstr("nic:random*COUNT:FRACTION")));
+    EXPECT_THAT(told("variation.slow-links", "node:random:2"), AllOf(HasSubstr("has 'node:random:2'"), HasSubstr("COUNT of 1 to 3")));
+    EXPECT_THAT(told("variation.slow-links", "nci:random:0.5"), AllOf(HasSubstr("has 'nci:random:0.5'"), HasSubstr("nic")));
+    EXPECT_THAT(told("variation.slow-links", "brick:random:0.5"), HasSubstr("has 'brick:random:0.5'"));
 }
 
 TEST(JobOptions, what_was_drawn_is_told) {

@@ -10,6 +10,8 @@
 #include <rapidcheck/gtest.h>
 
 #include <cmath>
+#include <iterator>
+#include <vector>
 
 namespace zerosim::cost {
 namespace {
@@ -35,6 +37,10 @@ TEST(CollectiveCost, a_ring_within_a_node) {
     EXPECT_DOUBLE_EQ(collective_seconds(all_reduce, 400'000'000, 4, 1, cluster), 5e-6 + 6e-6 + 6e-3);
     EXPECT_DOUBLE_EQ(collective_seconds(broadcast, 400'000'000, 4, 1, cluster), 5e-6 + 3e-6 + 4e-3);
     EXPECT_DOUBLE_EQ(collective_seconds(all_to_all, 400'000'000, 4, 1, cluster), 5e-6 + 1e-6 + 3e-3);
+    EXPECT_DOUBLE_EQ(collective_seconds(reduce, 400'000'000, 4, 1, cluster), 5e-6 + 3e-6 + 4e-3);
+    EXPECT_DOUBLE_EQ(collective_seconds(gather, 400'000'000, 4, 1, cluster), 5e-6 + 1e-6 + 3e-3) << "three parts through the root's links";
+    EXPECT_DOUBLE_EQ(collective_seconds(scatter, 400'000'000, 4, 1, cluster), 5e-6 + 1e-6 + 3e-3);
+    EXPECT_DOUBLE_EQ(collective_seconds(send_recv, 400'000'000, 4, 1, cluster), 5e-6 + 1e-6 + 4e-3);
 }
 
 TEST(CollectiveCost, nobody_to_talk_to_or_free_communication_costs_nothing) {
@@ -87,6 +93,22 @@ TEST(CollectiveCost, within_a_step_host_ranks_find_their_buffers_cold_and_conver
     EXPECT_DOUBLE_EQ(collective_seconds(all_gather, 400'000'000, 4, 1, cluster, 4, DType::fp32, kCold), 3 * 2e-6 + 6e-3);
     EXPECT_DOUBLE_EQ(collective_seconds(all_gather, 400'000'000, 4, 1, cluster, 4), 3e-6 + 3e-3) << "repeated alone, they stay in the caches";
     EXPECT_DOUBLE_EQ(collective_seconds(reduce_scatter, 400'000'000, 4, 1, cluster, 4, DType::bf16), 3e-6 + 3e-3 + 16e-3);
+    EXPECT_DOUBLE_EQ(collective_seconds(all_reduce, 400'000'000, 4, 1, cluster, 4, DType::fp32, kCold),
+                     collective_seconds(reduce_scatter, 400'000'000, 4, 1, cluster, 4, DType::fp32, kCold) + collective_seconds(all_gather, 400'000'000, 4, 1, cluster, 4))
+        << "its second exchange finds the transport warm and no buffer out of the cache";
+}
+
+TEST(CollectiveCost, buffers_that_only_the_last_level_cache_holds_are_between_warm_and_cold) {
+    Cluster cluster = round_numbers();
+    cluster.device.is_cpu = true;
+    cluster.transport.shared_latency_seconds = 0.5e-6;
+    cluster.transport.shared_bytes_per_second = 80e9;
+    cluster.transport.cold_latency_seconds = 2e-6;
+    cluster.transport.cold_bytes_per_second = 50e9;
+    const auto seconds = [&](Coldness coldness) { return collective_seconds(all_gather, 400'000'000, 4, 1, cluster, 4, DType::fp32, coldness); };
+    EXPECT_DOUBLE_EQ(seconds(kShared), 3 * 1.5e-6 + 300e6 / 80e9);
+    EXPECT_DOUBLE_EQ(seconds(kCold), 3 * 3e-6 + 300e6 / 50e9);
+    EXPECT_DOUBLE_EQ(seconds({0.5, 0.5, 1, 1}), (seconds(kShared) + seconds(kCold)) / 2);
 }
 
 TEST(CollectiveCost, ranks_that_outnumber_the_cores_share_them) {
@@ -112,7 +134,7 @@ TEST(CollectiveCost, nodes_without_a_network_are_refused_by_name) {
 
 RC_GTEST_PROP(CollectiveCost, more_bytes_never_faster_more_bandwidth_never_slower, ()) {
     Cluster cluster = round_numbers();
-    const auto kind = *rc::gen::element(all_reduce, all_gather, reduce_scatter, broadcast, all_to_all);
+    const auto kind = *rc::gen::elementOf(std::vector<CollectiveKind>(std::begin(kCollectiveKinds), std::end(kCollectiveKinds)));
     const auto ranks = *rc::gen::inRange<std::int64_t>(1, 600);
     const auto stride = *rc::gen::element<std::int64_t>(1, 2, 3, 4, 16);
     const auto bytes = *rc::gen::inRange<std::int64_t>(0, 1 << 30);
@@ -161,7 +183,7 @@ RC_GTEST_PROP(CollectiveCost, presets_cost_finite_positive_times_that_grow_with_
     static const std::vector<Cluster> clusters{preset("v100-sxm-32gb"), preset("a100-sxm-80gb"), preset("h100-sxm"), preset("b200"),
                                                preset("l40s-pcie"),     preset("mi300x"),        preset("aws-p4de")};
     const Cluster& cluster = *rc::gen::elementOf(clusters);
-    const auto kind = *rc::gen::element(all_reduce, all_gather, reduce_scatter, broadcast, all_to_all);
+    const auto kind = *rc::gen::elementOf(std::vector<CollectiveKind>(std::begin(kCollectiveKinds), std::end(kCollectiveKinds)));
     const auto ranks = *rc::gen::inRange<std::int64_t>(2, 5000);
     const auto stride = *rc::gen::element<std::int64_t>(1, 2, 4, 8, 64);
     const auto bytes = *rc::gen::inRange<std::int64_t>(0, 1 << 30);
@@ -176,7 +198,7 @@ TEST(CollectiveCost, every_shipped_cluster_answers_from_2_to_1440_ranks) {
     for (const std::string& name : config::cluster_names(shipped)) {
         if (name == "local") continue;
         const Cluster cluster = preset(name);
-        for (const auto kind : {all_reduce, all_gather, reduce_scatter, broadcast, all_to_all})
+        for (const auto kind : kCollectiveKinds)
             for (const std::int64_t ranks : {2, 3, 4, 5, 8, 12, 16, 36, 72, 144, 512, 1440})
                 for (double bytes = 8, before = 0; bytes <= 1e11; bytes *= 8) {
                     const double seconds = collective_seconds(kind, static_cast<std::int64_t>(bytes), ranks, 1, cluster);

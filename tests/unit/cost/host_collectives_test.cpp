@@ -48,6 +48,21 @@ TEST(HostCollectives, a_broadcast_is_a_chain_and_two_ranks_copy_one_way) {
     EXPECT_DOUBLE_EQ(seconds(broadcast, 1'000'000, 5, cluster), 3 * 1e-6 + 1e-6 + 1e6 * 0.1e-9);
 }
 
+TEST(HostCollectives, one_root_has_the_messages_of_all_and_a_ring_of_sends_one_step) {
+    Cluster cluster = hosts(HostAlgorithm::exchange);
+    const double slice = (1e-6 + 1e6 * 0.1e-9) * 0.7;
+    EXPECT_NEAR(seconds(gather, 4'000'000, 4, cluster), 3 * slice, 1e-15) << "one way";
+    EXPECT_NEAR(seconds(scatter, 4'000'000, 4, cluster), 3 * slice, 1e-15);
+    EXPECT_NEAR(seconds(send_recv, 4'000'000, 4, cluster), 1e-6 + 4e6 * 0.1e-9, 1e-15);
+    EXPECT_NEAR(seconds(reduce, 4'000'000, 4, cluster), 3 * (1e-6 + 1e6 * 0.1e-9) + 3 * slice, 1e-15) << "the own slice from all, then the sums to the root";
+    EXPECT_NEAR(seconds(reduce, 4'000, 4, cluster), 3 * (1e-6 + 4e3 * 0.1e-9) * 0.7, 1e-15) << "small: all of it, to the root";
+    // 2 nodes of 4: the root's node takes four slices with all its cards, one after the other.
+    EXPECT_NEAR(seconds(gather, 8'000'000, 8, hosts(HostAlgorithm::exchange, 4)), 4 * (20e-6 + 1e6 / 4e9), 1e-12);
+    for (const HostAlgorithm algorithm : {HostAlgorithm::ring, HostAlgorithm::recursive, HostAlgorithm::bruck, HostAlgorithm::hierarchical})
+        for (const auto kind : {reduce, gather, scatter, send_recv})
+            EXPECT_DOUBLE_EQ(seconds(kind, 4'000'000, 4, hosts(algorithm)), seconds(kind, 4'000'000, 4, cluster)) << "the textbook forms are of other kinds";
+}
+
 TEST(HostCollectives, ranks_beyond_a_power_of_two_are_folded_in) {
     const Cluster recursive = hosts(HostAlgorithm::recursive);
     const double four = seconds(all_gather, 8'000'000, 4, recursive), fold = 1e-6 + 8e6 * 0.1e-9;
@@ -77,7 +92,7 @@ TEST(HostCollectives, fastest_is_never_slower_than_any_and_says_which) {
     const HostAlgorithm all[] = {HostAlgorithm::exchange, HostAlgorithm::ring, HostAlgorithm::recursive, HostAlgorithm::bruck,
                                  HostAlgorithm::hierarchical};
     for (const std::int64_t per_node : {64, 8})
-        for (const auto kind : {all_reduce, all_gather, reduce_scatter, broadcast, all_to_all})
+        for (const auto kind : kCollectiveKinds)
             for (const std::int64_t ranks : {2, 3, 7, 16, 48})
                 for (const std::int64_t bytes : {64, 65536, 1 << 24}) {
                     double least = 1e300;

@@ -44,6 +44,15 @@ TEST(HostCost, all_devices_share_the_hosts_memory) {
     EXPECT_DOUBLE_EQ(crossing_seconds(1e9, Space::pinned, Space::host, cluster, 16), 0.16) << "read and written";
 }
 
+TEST(HostCost, pageable_memory_is_copied_by_one_thread_through_a_pinned_buffer) {
+    cluster::Cluster cluster = node();
+    const double pinned = crossing_seconds(1e9, Space::device, Space::pinned, cluster, 1);
+    for (const double pageable : {crossing_seconds(1e9, Space::device, Space::host, cluster, 1), crossing_seconds(1e9, Space::host, Space::device, cluster, 1)})
+        EXPECT_NEAR(pageable / pinned, 4.2, 0.1) << "6 of 25 GB/s";
+    cluster.host_link.bytes_per_second = 3e9;
+    EXPECT_DOUBLE_EQ(crossing_seconds(1e9, Space::device, Space::host, cluster, 1), crossing_seconds(1e9, Space::device, Space::pinned, cluster, 1)) << "a slow link hides it";
+}
+
 TEST(HostCost, drives_are_shared_by_the_node_and_read_faster_than_they_write) {
     cluster::Cluster cluster = node();
     EXPECT_THROW((void)crossing_seconds(1, Space::pinned, Space::nvme, cluster, 8), ConfigError);
@@ -63,6 +72,24 @@ TEST(HostCost, the_hosts_adam_is_as_fast_as_published_and_shared) {
     const double one = host_compute_seconds(kernel::Kernel::adamw, attributes, DType::fp32, cluster, 1);
     EXPECT_NEAR(one, 0.22, 0.01) << "ZeRO-Offload, table 4";
     EXPECT_DOUBLE_EQ(host_compute_seconds(kernel::Kernel::adamw, attributes, DType::fp32, cluster, 8), 8 * one);
+}
+
+TEST(HostCost, few_threads_bind_the_hosts_adam_before_its_memory_does) {
+    cluster::Cluster cluster = node();
+    cluster.host.memory_bytes_per_second = 200e9;
+    kernel::Attributes attributes;
+    attributes.tokens = 1'000'000'000;
+    const auto seconds = [&](std::int64_t threads, std::int64_t ranks) {
+        cluster.host.threads_per_rank = threads;
+        return host_compute_seconds(kernel::Kernel::adamw_tensors, attributes, DType::fp32, cluster, ranks);
+    };
+    EXPECT_DOUBLE_EQ(seconds(1, 1), 28e9 / 12e9);
+    EXPECT_DOUBLE_EQ(seconds(1, 1), seconds(1, 8)) << "a core each";
+    EXPECT_DOUBLE_EQ(seconds(4, 1), seconds(1, 1) / 4);
+    EXPECT_DOUBLE_EQ(seconds(64, 1), seconds(0, 1)) << "as many as memory feeds";
+    const double fused = seconds(1, 1);
+    attributes.accumulate_second = true;
+    EXPECT_DOUBLE_EQ(seconds(1, 1), 6 * fused) << "an operation at a time";
 }
 
 } // namespace

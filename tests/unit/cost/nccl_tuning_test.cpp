@@ -78,6 +78,23 @@ INSTANTIATE_TEST_SUITE_P(
                     Named{"b200", all_gather, 8 * kMiB, 4, 1, Algorithm::ring, Protocol::simple, kJump},
                     Named{"h100-sxm", all_reduce, 8, 16, 1, Algorithm::tree, Protocol::ll, "nccl-tests: 30 us over 2 nodes"}));
 
+TEST(NcclTuning, takes_what_algorithms_and_protocols_leave) {
+    const auto named = [](const Cluster& cluster, std::int64_t bytes) {
+        const CollectiveChoice choice = collective_choice(all_reduce, bytes, 16, 1, cluster);
+        return fmt::format("{} {}", name(choice.algorithm), name(choice.protocol));
+    };
+    Cluster cluster = preset("h100-sxm");
+    EXPECT_EQ(named(cluster, kMiB / 64), "tree ll");
+    EXPECT_EQ(named(cluster, kGiB), "nvls-tree simple");
+    cluster.fabric.protocols = cluster::allowed_protocols("ll128, simple");
+    EXPECT_EQ(named(cluster, kMiB / 64), "tree ll128");
+    cluster.fabric.algorithms = cluster::allowed_algorithms("ring");
+    EXPECT_EQ(named(cluster, kMiB / 64), "ring ll128");
+    EXPECT_EQ(named(cluster, kGiB), "ring simple");
+    cluster.fabric.algorithms = cluster::allowed_algorithms("nvls");
+    EXPECT_EQ(named(cluster, kGiB), "ring simple") << "NVLS is within a node: nothing is left";
+}
+
 TEST(NcclTopology, channels_and_rings_of_the_generations) {
     const Placement node{8, 8, 1};
     const NcclTopology a100 = nccl_topology(node, preset("a100-sxm-80gb"));

@@ -1,4 +1,4 @@
-// What a run on GPUs adds to a report: memory by the driver's figure, and the paths of its collectives.
+// What a run adds to a report: memory by the driver's figure and the paths of its collectives on GPUs, the state of its links on CPUs.
 #include "analysis/compare.hpp"
 #include "report/json.hpp"
 #include "report/table.hpp"
@@ -69,6 +69,26 @@ TEST(DeviceReport, TheTableNamesEveryPartAndALeak) {
     EXPECT_THAT(render_table(report), Not(HasSubstr("GREW")));
     report.memory.driver->growth = 3 * kMebibyte;
     EXPECT_THAT(render_table(report), HasSubstr("IT GREW by 3.00 after the second step"));
+}
+
+TEST(DeviceReport, TheStateOfTheLinksIsKeptAndSaidOnceWhereItIsAnother) {
+    analysis::RunReport report = simulated();
+    EXPECT_FALSE(nlohmann::json::parse(render_json(report)).contains("links"));
+    report.links = analysis::LinksReport{65536, 14e-6, 15e-6, 27e-6};
+    const std::string text = render_json(report), line = analysis::links_line(report);
+    EXPECT_EQ(nlohmann::json::parse(text).at("links"),
+              nlohmann::json::parse(R"({"reference_bytes": 65536, "reference_seconds": [14e-6, 15e-6], "calibrated_reference_seconds": 27e-6})"));
+    EXPECT_EQ(render_json(parse_json(text, "test")), text);
+    ASSERT_FALSE(line.empty());
+    EXPECT_THAT(render_table(report), HasSubstr("  " + line + "\n")) << "below the collectives";
+    report.prediction.emplace().gap.push_back({"gemm", 1e-3, 2e-3});
+    const std::string table = render_table(report);
+    EXPECT_GT(table.find(line), table.find("PREDICTED beside MEASURED"));
+    EXPECT_EQ(table.find(line), table.rfind(line));
+    report.links->calibrated = 0;
+    EXPECT_FALSE(nlohmann::json::parse(render_json(report)).at("links").contains("calibrated_reference_seconds"));
+    EXPECT_EQ(render_json(parse_json(render_json(report), "test")), render_json(report));
+    EXPECT_THAT(render_table(report), Not(HasSubstr("links:")));
 }
 
 TEST(DeviceReport, CompareSetsContextAndCommunicatorsSideBySide) {

@@ -34,6 +34,18 @@ TEST(JobReport, tables_fit_and_say_who_is_waited_for) {
     for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 120u) << line;
 }
 
+TEST(JobReport, says_where_the_library_chooses_otherwise_and_of_equal_kernels_one_time) {
+    analysis::RunReport report = long_job();
+    EXPECT_EQ(variation_section(report, Style::plain).find("chooses otherwise"), std::string::npos);
+    EXPECT_NE(variation_section(report, Style::plain).find("kernels of a rank take 10876.000 to 14214.000 ms, 10924.000 on average"), std::string::npos) << variation_section(report, Style::plain);
+    report.variation->other_algorithms = 3;
+    report.variation->shortest_busy = report.variation->mean_busy = report.variation->longest_busy;
+    const std::string text = variation_section(report, Style::plain);
+    EXPECT_NE(text.find("on the weaker links the library chooses otherwise for 3 of the collectives"), std::string::npos) << text;
+    EXPECT_NE(text.find("kernels of every rank take 14214.000 ms\n"), std::string::npos) << text;
+    EXPECT_EQ(parse_json(render_json(report), "test").variation->other_algorithms, 3);
+}
+
 TEST(JobReport, failures_that_cost_nothing_are_not_mentioned) {
     analysis::RunReport report = long_job();
     report.reliability->goodput = 0.9999;

@@ -1,3 +1,4 @@
+#include "report/cells.hpp"
 #include "report/sweep_svg.hpp"
 #include "report/sweep_table.hpp"
 
@@ -79,6 +80,23 @@ TEST(Sweep, WhereRanksStayThereIsNoScalingAndThroughputIsPlotted) {
     EXPECT_THAT(render_sweep_table(report), HasSubstr("strong scaling: the global batch stays"));
 }
 
+TEST(Sweep, SaysWhatIsFastestOfWhatFitsOrThatNothingDoes) {
+    analysis::SweepReport report = sweep();
+    EXPECT_THAT(render_sweep_table(report), HasSubstr("fastest of the 2 that fit: ranks 64 with 51,200 tokens/s")) << "512 ranks are faster and do not fit";
+    for (analysis::SweepPoint& each : report.points) each.fits = false;
+    report.points[2].needed = 35ll << 30;
+    EXPECT_THAT(render_sweep_table(report), HasSubstr("nothing fits; the smallest: ranks 64 with 35.0 GiB"));
+}
+
+TEST(Cells, LargeAmountsHaveTheirThousandsApart) {
+    EXPECT_EQ(grouped("1234567.8"), "1,234,567.8");
+    EXPECT_EQ(grouped("-123456"), "-123,456");
+    EXPECT_EQ(grouped("999"), "999");
+    EXPECT_EQ(mib(131562.5 * kMiB), "131,562.5");
+    EXPECT_EQ(mib(9999.5 * kMiB), "9999.5");
+    EXPECT_EQ(mib(1.0), "<0.0001");
+}
+
 TEST(Sweep, JsonIsOneObjectWithNumbers) {
     const auto root = nlohmann::json::parse(render_sweep_json(sweep()));
     EXPECT_EQ(root.at("over").at(0).at("values").at(3), 512);
@@ -106,7 +124,7 @@ TEST(Sweep, SvgHasLabelledAxesTicksAndHollowMarks) {
     EXPECT_THAT(svg, ::testing::EndsWith("</svg>\n"));
     for (const char* label : {">ranks (log2)<", ">tokens/s, all devices<", ">efficiency (%)<", ">memory of a device (GiB)<", ">512<", ">100<", ">device<", ">ideal<"})
         EXPECT_THAT(svg, HasSubstr(label));
-    EXPECT_THAT(svg, HasSubstr("m&lt;1&gt;"));
+    EXPECT_THAT(svg, HasSubstr("m&lt;1&gt;, zerosim, ZeRO-3, c, weak scaling"));
     EXPECT_THAT(svg, Not(HasSubstr("nan")));
     EXPECT_THAT(svg, Not(HasSubstr("inf")));
     std::size_t hollow = 0;

@@ -253,6 +253,8 @@ TEST(Validator, CollectivesWhoseBuffersDoNotFit) {
     EXPECT_THAT(collective(CollectiveKind::all_reduce, Reduction::none, 8, 8), HasSubstr("wrong reduction"));
     EXPECT_THAT(collective(CollectiveKind::all_gather, Reduction::sum, 4, 16), HasSubstr("wrong reduction"));
     EXPECT_THAT(collective(CollectiveKind::all_gather, Reduction::none, 4, 16, DType::fp32), HasSubstr("differ in dtype"));
+    EXPECT_THAT(collective(CollectiveKind::reduce, Reduction::sum, 8, 8), HasSubstr("reduce is a benchmark's"));
+    EXPECT_THAT(collective(CollectiveKind::send_recv, Reduction::none, 8, 8), HasSubstr("send-recv is a benchmark's"));
 }
 
 TEST(Validator, CollectiveOnAnUndeclaredAxis) {

@@ -49,6 +49,36 @@ const trace::RankTrace& of_rank(const trace::Trace& trace, std::int64_t rank) {
     throw std::logic_error("no such rank");
 }
 
+TEST(PlannedSystems, rows_of_bookkeeping_can_be_left_out_and_durations_brought_along) {
+    for (const System system : {System::zerosim, System::fsdp2, System::deepspeed, System::ddp}) {
+        strategy::Scenario s = scenario(system, system == System::ddp ? 1 : 3, 4, 0);
+        s.cluster.variation.every_rank = true;
+        const schedule::Schedule schedule = strategy::plan(s);
+        const trace::Trace all = sim::simulate(schedule, s.cluster, 3);
+        const trace::Trace few = sim::simulate(schedule, s.cluster, 3, {sim::durations_of_programs(schedule, s.cluster), false});
+        ASSERT_EQ(all.ranks.size(), few.ranks.size());
+        for (std::size_t r = 0; r < all.ranks.size(); ++r) {
+            const schedule::Program& program = schedule.program_of(all.ranks[r].rank);
+            auto row = few.ranks[r].times.begin();
+            std::size_t left_out = 0;
+            for (const trace::OpTime& a : all.ranks[r].times) {
+                const bool kept = row != few.ranks[r].times.end() && row->step == a.step && row->op == a.op;
+                if (!kept) {
+                    const schedule::OpKind kind = program.ops[a.op].kind;
+                    ASSERT_TRUE(kind == schedule::OpKind::alloc || kind == schedule::OpKind::free) << schedule::name(kind);
+                    ASSERT_TRUE(row == few.ranks[r].times.end() || row->issue == a.issue) << "the next row says when it was issued";
+                    ++left_out;
+                    continue;
+                }
+                ASSERT_EQ(std::tuple(a.issue, a.begin, a.end, a.live_bytes), std::tuple(row->issue, row->begin, row->end, row->live_bytes));
+                ++row;
+            }
+            EXPECT_EQ(row, few.ranks[r].times.end());
+            EXPECT_GT(left_out, all.ranks[r].times.size() / 3);
+        }
+    }
+}
+
 TEST(PlannedSystems, ranks_that_do_not_vary_have_the_times_of_their_role) {
     struct Case {
         System system;

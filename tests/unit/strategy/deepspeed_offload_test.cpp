@@ -102,6 +102,54 @@ TEST(DeepSpeedOffload, VolumesOfFiles) {
     EXPECT_EQ(file_bytes(s).first, 16 * share) << "parameters within max_in_cpu stay in memory";
 }
 
+/// Host waits of a steady step for copies whose source or destination lies in `space`.
+std::size_t waits_for_copies(const Scenario& s, schedule::Space space) {
+    const auto schedule = plan(s);
+    const Program& program = schedule.program_of(0);
+    std::size_t waits = 0;
+    const auto [begin, end] = program.bounds(schedule::Segment::steady);
+    for (std::size_t i = begin; i < end; ++i) {
+        if (program.ops[i].kind != OpKind::host_wait) continue;
+        for (const OpId dep : program.deps_of(program.ops[i])) {
+            const schedule::Op& op = program.op(dep);
+            if (op.kind != OpKind::copy || dep.index() + 1 != i) continue;
+            const auto operands = program.operands_of(op);
+            waits += program.storage(program.tensor(operands[0]).storage).space == space || program.storage(program.tensor(operands[1]).storage).space == space;
+        }
+    }
+    return waits;
+}
+
+// cudaMemcpyAsync of pageable memory returns when the copy is done; of pinned memory at once.
+TEST(DeepSpeedOffload, TheHostWaitsForPageableCopies) {
+    for (const int stage : {2, 3}) {
+        Scenario s = small(stage, 2);
+        s.strategy.optimizer_at = Placement::cpu;
+        EXPECT_EQ(waits_for_copies(s, schedule::Space::pinned), 0u) << stage;
+        s.strategy.deepspeed.pin_memory = false;
+        EXPECT_GE(waits_for_copies(s, schedule::Space::host), model::parameters(s.model).size() / 2) << stage;
+        EXPECT_TRUE(schedule::validate(plan(s)).empty()) << text_of(schedule::validate(plan(s)));
+    }
+}
+
+// Pull requests 6670 and 8207: a blocking copy of a 2-byte gradient is widened by the CPU, then one of an fp32 gradient, then one that nobody waits for.
+TEST(DeepSpeedOffload, ReleasesCopyGradientsOfStage3Differently) {
+    Scenario s = small(3, 2);
+    s.strategy.optimizer_at = Placement::cpu;
+    const std::int64_t share = sharded_elements(s) / s.ranks;
+    EXPECT_EQ(waits_for_copies(s, schedule::Space::pinned), 0u);
+    EXPECT_EQ(crossing(s).first, (2 + 4) * share + 4);
+    s.strategy.deepspeed.release = 16;
+    EXPECT_EQ(waits_for_copies(s, schedule::Space::pinned), model::parameters(s.model).size()) << "one a parameter";
+    EXPECT_EQ(crossing(s).first, (2 + 4) * share + 4);
+    s.strategy.deepspeed.release = 14;
+    EXPECT_EQ(crossing(s).first, (2 + 2) * share + 4) << "2 bytes cross";
+    for (const bool pinned : {false, true}) {
+        s.strategy.deepspeed.pin_memory = pinned;
+        EXPECT_TRUE(schedule::validate(plan(s)).empty()) << text_of(schedule::validate(plan(s)));
+    }
+}
+
 TEST(DeepSpeedOffload, HostHoldsMasterMomentsAndGradients) {
     Scenario s = medium(3, 4);
     s.strategy.optimizer_at = Placement::cpu;
