@@ -23,7 +23,8 @@ std::string printable(std::string_view text) {
     while (!text.empty()) {
         const std::size_t length = utf8_length(text);
         const auto first = static_cast<unsigned char>(text.front());
-        const bool shown = length > 1 || (length == 1 && ((first >= 0x20 && first != 0x7F) || first == '\n' || first == '\t'));
+        const bool second_controls = first == 0xC2 && length == 2 && static_cast<unsigned char>(text[1]) < 0xA0; // U+0080 to U+009F: 9B begins a sequence
+        const bool shown = (length > 1 && !second_controls) || (length == 1 && ((first >= 0x20 && first != 0x7F) || first == '\n' || first == '\t'));
         if (shown) result += text.substr(0, length);
         else result += fmt::format("\\x{:02X}", first);
         text.remove_prefix(shown ? length : 1);

@@ -50,7 +50,9 @@ std::size_t distance_between(const std::string& name, const std::string& candida
     if (name.size() < 3) return distance;
     // An abbreviation: its missing rest is not a mistake.
     if (candidate.starts_with(name)) distance = std::min<std::size_t>(distance, 1);
-    if (is_word_of(name, candidate)) distance = std::min<std::size_t>(distance, 2);
+    const std::size_t section = name.rfind('.') + 1; // 0 where there is none
+    if (candidate.starts_with(name.substr(0, section)) && name.size() >= section + 3 && is_word_of(std::string_view(name).substr(section), std::string_view(candidate).substr(section)))
+        distance = std::min<std::size_t>(distance, 2);
     return distance;
 }
 

@@ -16,7 +16,7 @@ namespace zerosim {
 /// The nearest candidates, all at the same distance, if near enough to be meant (a third of the name's length, at least 2, less than
 /// the name's letters); capitals and '_' for '-' are no mistakes. A candidate whose last part after '.' is the name counts as one edit
 /// away: `zero-stage` means `strategy.zero-stage`; so does one that the name abbreviates: `strategy.zero`. One that has the name among
-/// its words counts as two: `stage`.
+/// its words counts as two: `stage`, `strategy.stage`.
 [[nodiscard]] std::vector<std::string> nearest(std::string_view name, std::span<const std::string> candidates);
 
 /// "; did you mean 'x'?", "; did you mean 'x' or 'y'?" (four at most) or "" - to append to an error.

@@ -43,6 +43,7 @@ int command_report(const Invocation& invocation) {
     if (!is_result_file(file)) throw ConfigError(fmt::format("'{}' is not a result that `zerosim run --format json` wrote, nor a trace", file));
     const ResultFile result = read_result_file(file);
     const std::string &perfetto = reading.values.text("perfetto"), &output = reading.values.text("output");
+    require_beside(output, perfetto, "perfetto");
     if (!perfetto.empty()) {
         if (!result.trace) throw ConfigError(fmt::format("command line: --perfetto needs a trace file; '{}' is a result without times of ops", file));
         report::write_perfetto(perfetto, plan_again(result.report, invocation, file), *result.trace);

@@ -36,6 +36,8 @@ int command_doctor(const Invocation& invocation);
 void print_remarks(const std::vector<std::string>& warnings, const std::vector<std::string>& notes);
 /// Before the work that leads to it: EnvironmentError when `write_result` could not write there. Leaves the file as it is.
 void require_writable(const std::string& output);
+/// ConfigError where the file of `option` would overwrite the result.
+void require_beside(const std::string& output, const std::string& file, const char* option);
 /// The result of a command: to the file of `--output`, or to stdout. Where the file cannot be written, to stdout with an EnvironmentError.
 void write_result(const std::string& output, const std::string& text);
 

@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 
 #include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cmath>
@@ -49,6 +50,13 @@ std::int64_t available_memory() {
     std::int64_t memory = mem_available();
     if (const auto left = control_group_room().memory) memory = std::min(memory, *left);
     return memory;
+}
+
+std::optional<std::int64_t> address_space_left() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur > static_cast<rlim_t>(std::numeric_limits<std::int64_t>::max())) return std::nullopt; // RLIM_INFINITY is the largest
+    const std::int64_t taken = parse_integer(first_word("/proc/self/statm")).value_or(0) * sysconf(_SC_PAGESIZE); // its first word: pages (proc(5))
+    return std::max<std::int64_t>(0, static_cast<std::int64_t>(limit.rlim_cur) - taken);
 }
 
 std::int64_t last_level_cache() {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 namespace zerosim::cli {
@@ -15,6 +16,8 @@ namespace zerosim::cli {
 [[nodiscard]] int available_cores();
 /// Bytes that can be had now: MemAvailable, and what the control groups leave where that is less; 0 = unknown.
 [[nodiscard]] std::int64_t available_memory();
+/// Bytes of address space that the process may still take (RLIMIT_AS, ulimit -v); none = as many as it wants.
+[[nodiscard]] std::optional<std::int64_t> address_space_left();
 /// Bytes of last-level cache of the cores this machine has, each shared one counted once (sysfs); 0 = unknown.
 [[nodiscard]] std::int64_t last_level_cache();
 /// Bytes of one core's own, second-level cache; 0 = unknown.

@@ -40,6 +40,10 @@ void require_writable(const std::string& output) {
     if (!fs::exists(status)) fs::remove(output, error);
 }
 
+void require_beside(const std::string& output, const std::string& file, const char* option) {
+    if (!file.empty() && file == output) throw ConfigError(fmt::format("command line: --{} would overwrite the result, which --output writes to '{}' too", option, output));
+}
+
 void write_result(const std::string& output, const std::string& text) {
     if (is_stdout(output)) {
         fmt::print("{}", text);

@@ -37,6 +37,7 @@ void warn_of_size(const analysis::RunReport& report, const config::Resolved& res
 
 void check_presentable(const config::RunOptions& run) {
     if (!run.fail_if.empty()) check_condition(run.fail_if);
+    require_beside(run.output, run.perfetto, "perfetto");
     require_writable(run.output);
     if (!run.perfetto.empty()) require_writable(run.perfetto);
 }

@@ -20,7 +20,8 @@ struct State {
 std::atomic<const State*> g_state{nullptr};
 std::atomic<bool> g_interrupted{false}, g_reporting{false};
 
-constexpr std::array kFatal{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM};
+constexpr std::array kFatal{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+constexpr std::array kEnding{SIGINT, SIGTERM};
 
 /// What a launcher leaves between the SIGTERM it sends to all ranks and its SIGKILL is one second in Open MPI, cut short by the first
 /// rank that ends: the sleep() of odls_base_default_fns.c (orte_odls_base_default_kill_local_procs) returns at its SIGCHLD. So a rank
@@ -91,7 +92,7 @@ void write_place(Line& line, const State& state, std::size_t rank) {
     line.write();
 }
 
-bool asked_to_end(int signal) { return signal == SIGTERM || signal == SIGINT; }
+bool asked_to_end(int signal) { return std::ranges::find(kEnding, signal) != kEnding.end(); }
 
 /// One rank: one line. Several ranks in one process: which of them the signal hit is not known, so where each of them was.
 void report(int signal, const State& state) {
@@ -115,9 +116,9 @@ void on_fatal(int signal) {
     ::_exit(128 + signal);
 }
 
-void on_interrupt(int) {
-    if (g_interrupted.exchange(true)) ::_exit(130);
-    Line().add("zerosim: interrupted: ends after this step; once more ends at once").write();
+void on_interrupt(int signal) {
+    if (g_interrupted.exchange(true)) on_fatal(signal);
+    Line().add("zerosim: interrupted by ").add(signal_name(signal)).add(": ends after this step; once more ends at once").write();
 }
 
 void install(int signal, void (*handler)(int)) {
@@ -132,12 +133,12 @@ void install(int signal, void (*handler)(int)) {
 SignalReports::SignalReports(std::vector<std::string> labels, std::vector<std::string> ops, std::span<const comm::Progress> progress, Interrupt interrupt) {
     g_state.store(new State{std::move(labels), std::move(ops), progress, interrupt == Interrupt::ends_at_once});
     for (const int signal : kFatal) install(signal, on_fatal);
-    install(SIGINT, interrupt == Interrupt::ends_at_once ? on_fatal : on_interrupt);
+    for (const int signal : kEnding) install(signal, interrupt == Interrupt::ends_at_once ? on_fatal : on_interrupt);
 }
 
 SignalReports::~SignalReports() {
     for (const int signal : kFatal) install(signal, SIG_DFL);
-    install(SIGINT, SIG_DFL);
+    for (const int signal : kEnding) install(signal, SIG_DFL);
     delete g_state.exchange(nullptr);
 }
 

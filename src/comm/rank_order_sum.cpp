@@ -124,8 +124,8 @@ void rank_order_sum(DType dtype, std::span<const void* const> sources, void* out
     switch (dtype) {
         case DType::fp32: return scaled_sum<float>(sources, out, count, factor);
         case DType::fp64: return scaled_sum<double>(sources, out, count, factor);
-        case DType::int32: return sum<std::int32_t>(sources, out, count);
-        case DType::int64: return sum<std::int64_t>(sources, out, count);
+        case DType::int32: return sum<std::uint32_t>(sources, out, count); // the same bits, and beyond the end they wrap around as in MPI and NCCL
+        case DType::int64: return sum<std::uint64_t>(sources, out, count);
         case DType::uint8: return sum<std::uint8_t>(sources, out, count);
         case DType::bf16: return sum_wide<Bf16>(sources, out, count, static_cast<float>(factor));
         case DType::fp16: return sum_wide<Fp16>(sources, out, count, static_cast<float>(factor));

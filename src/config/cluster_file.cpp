@@ -208,6 +208,8 @@ Cluster parse(const IniFile& file, Cluster result = {}) {
     }
     if ((result.transport.reference_seconds > 0) != (result.transport.reference_ranks > 0))
         throw ConfigError(fmt::format("{}: node.reference-microseconds and node.reference-ranks say together what one all-gather took: give both", file.name));
+    if ((result.fabric.algorithms | result.fabric.protocols) != 0 && result.fabric.tuning == cluster::CollectiveTuning::none)
+        throw ConfigError(fmt::format("{}: collective.nccl-algorithms and -protocols say what NCCL may choose from, but the cluster has no tables of NCCL to choose by (collective.tuning)", file.name));
     return result;
 }
 

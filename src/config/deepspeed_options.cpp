@@ -15,12 +15,16 @@ std::int64_t elements(const Values& values, const char* key) {
     return std::llround(*number);
 }
 
+bool offloads(const Values& values) {
+    return values.text("strategy.offload-optimizer") != "none" || values.text("strategy.offload-parameters") != "none";
+}
+
 } // namespace
 
 /// transformers/integrations/deepspeed.py, trainer_config_finalize.
 void settle_deepspeed(Values& values, const model::Model& model) {
     // offload_config.py: the default until pull request 8207.
-    if (values.text("strategy.deepspeed-release") != "0.19") values.set_default("strategy.pin-memory", "false", "from strategy.deepspeed-release");
+    if (values.text("strategy.deepspeed-release") != "0.19" && offloads(values)) values.set_default("strategy.pin-memory", "false", "from strategy.deepspeed-release");
     const double h = static_cast<double>(model.hidden);
     const auto settle = [&](const char* key, double number, const char* rule) {
         if (values.text(key) == "auto")
@@ -86,6 +90,8 @@ std::vector<std::string> settings_of_other_stages(const Values& values) {
     for (const StagedOption& option : kStaged)
         if (values.given(option.key) && (option.stages >> stage & 1U) == 0)
             settings.push_back(fmt::format("{} ({}) at strategy.zero-stage {}", option.key, values.at(option.key).origin, stage));
+    for (const char* key : {"strategy.pin-memory", "strategy.deepspeed-release"})
+        if (values.given(key) && !offloads(values)) settings.push_back(fmt::format("{} ({}) without offload", key, values.at(key).origin));
     return settings;
 }
 

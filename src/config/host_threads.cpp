@@ -23,4 +23,8 @@ std::int64_t host_threads(std::int64_t asked, const Values& values, const cluste
     return torchrun && std::min(ranks, cluster.devices_per_node) > 1 ? 1 : 0;
 }
 
+void show_host_threads(Values& values, std::int64_t threads) {
+    values.set("compute-threads", std::to_string(threads), threads == 0 ? "as many as the host's memory feeds" : "OMP_NUM_THREADS as torchrun sets it");
+}
+
 } // namespace zerosim::config

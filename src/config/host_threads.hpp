@@ -16,5 +16,7 @@ std::int64_t settle_threads(Values& values, const Machine& machine, std::int64_t
 
 /// Of a rank's host kernels beside a GPU (OMP_NUM_THREADS): as asked, else as the system's launcher sets it; 0 = it does not.
 [[nodiscard]] std::int64_t host_threads(std::int64_t asked, const Values& values, const cluster::Cluster& cluster, std::int64_t ranks);
+/// What a simulation of GPUs shows as compute-threads: not this machine's cores, which settle_threads() left there.
+void show_host_threads(Values& values, std::int64_t threads);
 
 } // namespace zerosim::config

@@ -117,7 +117,7 @@ void running(Table& t) {
     Option& step = t.bytes("step-bytes", "", "from one message size to the next, instead of step-factor");
     step.default_text = "none";
     step.commands = bits({Command::collectives});
-    t.text("kind", "all", "which collectives, comma-separated: all-reduce, all-gather, reduce-scatter, broadcast, all-to-all, reduce, gather, scatter, send-recv")
+    t.text("kind", "all-reduce,all-gather,reduce-scatter,broadcast,all-to-all", "which collectives, comma-separated: these, reduce, gather, scatter, send-recv; all = all nine")
         .commands = bits({Command::collectives});
     t.choice("type", {"fp32", "bf16", "fp16", "fp64", "int32", "int64", "uint8"}, {}, "of the elements").commands = bits({Command::collectives});
     t.choice("op", {"sum", "average"}, {}, "of kinds that reduce").commands = bits({Command::collectives});

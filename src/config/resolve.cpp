@@ -314,6 +314,7 @@ Resolved resolve(Command command, Values values, const SearchPaths& paths, const
     check_family(command, values, s);
     resolved.residuals = residuals_of(s.cluster, s.training.fp8_products, paths);
     settle_shown(values, s);
+    if (threads == 0 && command != Command::run && !s.cluster.device.is_cpu) show_host_threads(values, s.cluster.host.threads_per_rank);
     for (const Value& value : values.all()) {
         if (concerns_scenario(*find_option(value.key))) resolved.values.push_back(value);
     }

@@ -18,8 +18,8 @@ using schedule::Space;
 /// gets of 12 DDR4-2666 at 0.8. docs/accuracy.md holds offload against a published table.
 constexpr double kHostOptimizerEfficiency = 0.63;
 
-/// What one core streams from and to memory, reads and writes together: a memcpy of half as much. Published of one thread: a copy to pageable
-/// memory takes 6 times as long as one to pinned memory (of 25 GB/s; DeepSpeed pull request 5301, a DGX), memcpy stays below 4 GB/s (OpenXLA
+/// What one core streams from and to memory, reads and writes together: a memcpy of half as much. Published of one thread: a copy from
+/// pageable memory takes 6 times as long as one from pinned memory (DeepSpeed pull request 5301; of 25 GB/s, assumed), memcpy stays below 4 GB/s (OpenXLA
 /// issue 12452), pageable memory moves at 9.6 GB/s where pinned does at 32.4 (an RTX 5090, kekzl/imp 1409): 4 to 10 GB/s; 6 between them.
 constexpr double kCoreBytesPerSecond = 12e9;
 /// A pageable copy goes through the driver's pinned buffer, filled or emptied by the calling thread (CUDA C++ Best Practices Guide, "Pinned Memory").

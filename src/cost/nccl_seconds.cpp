@@ -36,8 +36,8 @@ struct Task {
         if (within.copy_rate <= 0 || kind == broadcast || kind == reduce) return 0.0;
         return bytes / ranks / (within.copy_rate * topology.achieved_links) * (kind == all_reduce ? within.all_reduce_copy : 1.0);
     }
-    /// Simple and all-to-all start later with large buffers: between 16 and 256 MiB A100s lose 50 us more, H100s 25 and an all-to-all of B200s
-    /// 20. These are the sizes that no longer fit in the devices' caches (40, 50, 126 MiB), which is taken to be why.
+    /// Simple and all-to-all start later with large buffers: between 16 and 256 MiB A100s lose, as fitted, 45 us more, H100s 37 and an all-to-all of
+    /// B200s 11. These are the sizes that no longer fit in the devices' caches (40, 50, 126 MiB), which is taken to be why.
     [[nodiscard]] double memory_seconds(double most_us) const { return most_us * kMicro * ramp(bytes, within.memory_bytes); }
 };
 

@@ -72,7 +72,7 @@ std::string best_line(const SweepReport& sweep) {
     }
     if (smallest == nullptr || sweep.points.size() < 2) return {};
     if (best == nullptr)
-        return fmt::format("  nothing fits; the smallest: {} with {} GiB (train.recompute full, more ranks or a smaller batch need less)\n", label(sweep, *smallest), gib(smallest->needed));
+        return fmt::format("  nothing fits; the smallest: {} with {} GiB (zerosim simulate --explain plans what would lower it)\n", label(sweep, *smallest), gib(smallest->needed));
     return fmt::format("  fastest of the {} that fit{}: {} with {} tokens/s\n", fitting, fitting == 1 ? "s" : "", label(sweep, *best), whole(best->tokens_per_second));
 }
 

@@ -1,4 +1,4 @@
-// Cache ages: which part of a collective's buffers other work has driven out of a core's own and the last-level cache when it starts.
+// Cache ages: which part of what a collective sends other work has driven out of a core's own and the last-level cache when it starts.
 // Called by sim::durations for ranks on CPUs.
 // Knows addresses and bytes, no times; sets, ways and prefetching are not modelled.
 #pragma once

@@ -14,7 +14,7 @@
 namespace zerosim::sim {
 
 struct Options {
-    /// By program, where they are known: as durations_of_programs() gives them for this schedule and cluster, whatever its variation.
+    /// By program, where they are known: as durations_of_programs() gives them for this schedule and cluster, with its slow and failed links or without them.
     std::span<const Durations> durations{};
     /// False: the trace has no rows of allocs and frees that nothing waits for (three of four ops of an eager program, of no length).
     bool bookkeeping_rows = true;

@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,12 @@ class Bench:
             raise PartFailed(f"exit code {done.returncode}: {' '.join(command)}: {done.stderr.strip()[-500:]}")
         self.raw[name] = json.loads(file.read_text() if format_option else done.stdout)
         return self.raw[name]
+
+    def told_to_end(self, *_):
+        """SIGTERM, which `timeout` sends: the part fails, the others are left out, and what was measured is still printed."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        self.end = 0.0
+        raise PartFailed("told to end")
 
     def part(self, name, function, *arguments):
         begin = time.monotonic()
@@ -214,6 +221,7 @@ def main():
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(os.path.abspath(asked.program), folder, asked.steps, asked.seconds)
+        signal.signal(signal.SIGTERM, bench.told_to_end)
         bench.part("kernels", kernels, bench)          # first: its cluster predicts the steps
         for model in MODELS:
             bench.part(f"step {model}", step, bench, model, True)
@@ -227,6 +235,7 @@ def main():
             bench.part("collectives of two ranks", shared_collectives, bench)
             bench.part("overlap", overlap, bench)
             bench.part("losses of two ranks", training_of_ranks, bench)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         print("\n".join(bench.notes))
         print("\n" + table(bench))
         if asked.json:

@@ -72,18 +72,21 @@ TEST(Faults, CheckNumericsNamesTheFirstOp) {
     EXPECT_THAT(outcome.errors, AllOf(HasSubstr("step 2, op"), HasSubstr("not finite")));
 }
 
-TEST(Faults, CtrlCEndsAfterTheStepWithAReport) {
-    bool sent = false;
-    ProgramOptions options;
-    options.on_output = [&](pid_t process, const std::string& output) {
-        if (!sent && output.find("| loss") != std::string::npos) sent = ::kill(process, SIGINT) == 0;
-    };
-    const auto outcome = run_zerosim(training({"--train.steps", "100000"}), options);
-    EXPECT_TRUE(sent);
-    EXPECT_FALSE(outcome.timed_out);
-    EXPECT_EQ(outcome.exit_code, 130) << outcome.describe();
-    EXPECT_THAT(outcome.errors, HasSubstr("interrupted"));
-    EXPECT_THAT(outcome.output, HasSubstr("loss"));
+/// Ctrl-C, and what a scheduler sends at the time limit.
+TEST(Faults, WhatAsksToEndEndsAfterTheStepWithAReport) {
+    for (const int signal : {SIGINT, SIGTERM}) {
+        bool sent = false;
+        ProgramOptions options;
+        options.on_output = [&](pid_t process, const std::string& output) {
+            if (!sent && output.find("| loss") != std::string::npos) sent = ::kill(process, signal) == 0;
+        };
+        const auto outcome = run_zerosim(training({"--train.steps", "100000"}), options);
+        EXPECT_TRUE(sent);
+        EXPECT_FALSE(outcome.timed_out);
+        EXPECT_EQ(outcome.exit_code, 130) << outcome.describe();
+        EXPECT_THAT(outcome.errors, HasSubstr("interrupted"));
+        EXPECT_THAT(outcome.output, HasSubstr("COMMUNICATION")) << "the result of the steps done";
+    }
 }
 
 TEST(Faults, ASegmentationFaultSaysWhereTheRanksWere) {
@@ -96,6 +99,17 @@ TEST(Faults, ASegmentationFaultSaysWhereTheRanksWere) {
     EXPECT_EQ(outcome.exit_code, 128 + SIGSEGV) << outcome.describe();
     EXPECT_THAT(outcome.errors, AllOf(HasSubstr("SIGSEGV"), HasSubstr("[rank 0/3]"), HasSubstr("[rank 2/3]"), HasSubstr("op ")));
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)   // their shadow memory takes more than any such limit
+/// Where OpenBLAS cannot have its buffer it asks for it for ever.
+TEST(Faults, TooLittleAddressSpaceIsSaidBeforeTheRun) {
+    std::vector<std::string> command{"/bin/sh", "-c", "ulimit -v 600000 && exec \"$0\" \"$@\"", zerosim_path()};
+    for (const std::string& word : training({"--train.steps", "1", "--compute-threads", "1"})) command.push_back(word);
+    const auto outcome = run_program(command, {.environment = {{"OPENBLAS_NUM_THREADS", "1"}}});
+    expect_failure(outcome, 3, {"address space", "3 ranks", "ulimit -v", "MiB"});
+    EXPECT_EQ(times("step ", outcome.output), 0u) << outcome.output;
+}
+#endif
 
 struct Mistake {
     const char* name;
@@ -124,7 +138,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Mistake{"UnknownScenario", {"no-such-scenario"}, 2, {"no-such-scenario"}},
                       Mistake{"TooMuchMemory", {"--strategy.bucket-cap-mib", "25", "--train.data", "chain", "--train.micro-batch", "1000000"}, 3, {"not enough host memory", "iB"}},
                       Mistake{"NoGpu", {"--device", "cuda"}, 3, {"cuda"}}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& mistake) { return mistake.param.name; });
 
 }  // namespace
 }  // namespace zerosim::testing

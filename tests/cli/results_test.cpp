@@ -51,7 +51,9 @@ json read_json(const std::string& path) {
 /// nlohmann writes what is not finite as null; an exponent beyond a double's reads as infinity.
 void expect_finite(const json& value, const std::string& path) {
     EXPECT_FALSE(value.is_null()) << path;
-    if (value.is_number_float()) EXPECT_TRUE(std::isfinite(value.get<double>())) << path;
+    if (value.is_number_float()) {
+        EXPECT_TRUE(std::isfinite(value.get<double>())) << path;
+    }
     if (value.is_structured())
         for (const auto& [key, item] : value.items()) expect_finite(item, path + "/" + key);
 }

@@ -2,6 +2,7 @@
 #include "cli/subprocess.hpp"
 
 #include <algorithm>
+#include <filesystem>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -70,6 +71,15 @@ TEST(Usage, SystemsAreComparedBySweep) { expect_usage_error({"compare", "fsdp2",
 TEST(Usage, SweepsGoOverAScenariosOptions) {
     expect_usage_error({"sweep", "--over", "format=json,csv"}, {"'format' is no option of a scenario"});
     expect_usage_error({"sweep", "--over", "ranks=1,2", "--ranks", "4"}, {"ranks '4' contradicts --over"});
+}
+
+TEST(Usage, TheResultIsNotOverwritten) {
+    const std::string file = ::testing::TempDir() + "zerosim_usage_both";
+    expect_usage_error({"simulate", "--output", file, "--perfetto", file}, {"--perfetto would overwrite the result", file});
+    expect_usage_error({"sweep", "--over", "ranks=1,2", "--output", file, "--svg", file}, {"--svg would overwrite the result", file});
+    EXPECT_EQ(run_zerosim({"simulate", "--format", "json", "--output", file}).exit_code, 0);
+    expect_usage_error({"report", file, "--output", file, "--perfetto", file}, {"--perfetto would overwrite the result", file});
+    std::filesystem::remove(file);
 }
 
 /// A job of hours must not end with a file that could never be written.

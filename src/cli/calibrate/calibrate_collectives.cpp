@@ -26,7 +26,8 @@ std::vector<CollectiveCase> cold_cases(int repeats) {
             if (all > 0) cases.push_back({kind, DType::fp32, bytes, repeats, all, cost::kCold});
         }
     for (const CollectiveKind kind : {CollectiveKind::reduce_scatter, CollectiveKind::all_reduce}) // whose sums are widened and rounded
-        for (std::int64_t bytes = 1 << 16; bytes <= 1 << 22; bytes *= 4) cases.push_back({kind, DType::bf16, bytes, repeats, all, cost::kCold});
+        for (std::int64_t bytes = 1 << 16; bytes <= 1 << 22; bytes *= 4)
+            cases.push_back({kind, DType::bf16, bytes, repeats, all, all > 0 ? cost::kCold : cost::Coldness{}});
     return cases;
 }
 

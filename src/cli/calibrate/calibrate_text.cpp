@@ -48,8 +48,8 @@ std::string link_table(const cluster::Cluster& c, const LinkFit& fit, const Stea
                         within(c.transport.cold_bytes_per_second, c.transport.cold_latency_seconds));
     text += fmt::format("within a step: {} a hand-over to the communication thread and back; reduction of bf16 {}\n", format_seconds(c.collective_launch_seconds),
                         c.transport.narrow_reduction_bytes_per_second > 0 ? format_rate(c.transport.narrow_reduction_bytes_per_second) : "as of fp32");
-    text += fmt::format("in brackets: the range with any one of {} times left out; error of the fit: median {:.0f}%, worst {:.0f}%\n",
-                        links.samples.size(), 100 * fit.median_error, 100 * fit.worst_error);
+    text += fmt::format("in brackets: the range with any one time left out; error of the fit of warm fp32 times, broadcasts aside: median {:.0f}%, worst {:.0f}%\n",
+                        100 * fit.median_error, 100 * fit.worst_error);
     text += fmt::format("a reference beside every time took {:.2f} to {:.2f} of its median (10th and 90th percentile); of {} rounds those near it count", links.fastest,
                         links.slowest, kRounds);
     if (links.unsteady > 0) text += fmt::format("; {} of {} times were never measured near it", links.unsteady, links.samples.size());
@@ -144,7 +144,8 @@ std::string json_text(const Measurement& measurement, const Fitted& fit, const s
                         {"issue_seconds", measurement.issue_seconds},
                         {"fit", {{"median_error", fit.links.median_error}, {"worst_error", fit.links.worst_error},
                                   {"reference_seconds", measurement.links.reference_seconds},
-                                  {"fastest_round", measurement.links.fastest}, {"slowest_round", measurement.links.slowest}}},
+                                  {"reference_fastest", measurement.links.fastest}, {"reference_slowest", measurement.links.slowest},
+                                  {"unsteady_samples", measurement.links.unsteady}}},
                         {"kernels", kernels},
                         {"collectives", collectives},
                         {"file", file}}

@@ -1,11 +1,13 @@
 #include "cli/collectives/collective_request.hpp"
 
+#include "base/error.hpp"
 #include "base/nearest.hpp"
 #include "base/units.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <climits>
 #include <iterator>
 #include <span>
 
@@ -30,8 +32,8 @@ std::vector<CollectiveKind> kinds_of(const config::Values& values) {
     const std::vector<std::string> asked = words_of(values.text("kind"));
     for (const std::string& word : asked)
         if (std::ranges::find(names, word) == names.end())
-            values.refuse("kind", fmt::format("names '{}', which is no collective{}; there are {}", word, did_you_mean(word, names),
-                                              fmt::join(std::span(names).subspan(1), ", ")));
+            values.refuse("kind", fmt::format("names '{}', which is no collective; there are {}{}", word, fmt::join(std::span(names).subspan(1), ", "),
+                                              did_you_mean(word, names)));
     if (asked.empty()) values.refuse("kind", "names no collective");
     const auto is_asked = [&](std::string_view word) { return std::ranges::find(asked, word) != asked.end(); };
     std::vector<CollectiveKind> kinds;
@@ -63,8 +65,13 @@ std::vector<std::int64_t> sizes_of(const config::Values& values) {
     if (minimum < 1) values.refuse("minimum-bytes", "is not above 0");
     if (maximum < minimum) values.refuse("maximum-bytes", "is less than minimum-bytes");
     if (values.given("step-bytes") && step < 1) values.refuse("step-bytes", "is not above 0");
-    for (std::int64_t bytes = minimum; bytes <= maximum; bytes = step > 0 ? bytes + step : bytes * values.integer("step-factor"))
-        sizes.push_back(bytes);
+    const std::int64_t factor = values.integer("step-factor");
+    constexpr std::int64_t kMost = 10'000; // rows that nobody reads: -i 1, where 1M was meant
+    if (step > 0 && (maximum - minimum) / step >= kMost)
+        values.refuse("step-bytes", fmt::format("makes {} sizes, more than {}", (maximum - minimum) / step + 1, kMost));
+    sizes.push_back(minimum);
+    while (step > 0 ? sizes.back() <= maximum - step : sizes.back() <= maximum / factor)
+        sizes.push_back(step > 0 ? sizes.back() + step : sizes.back() * factor);
     return sizes;
 }
 
@@ -123,6 +130,21 @@ CollectiveRequest collective_request(const config::Values& values) {
 
 void require_root(const config::Values& values, std::int64_t ranks) {
     if (values.integer("root") >= ranks) values.refuse("root", fmt::format("is not one of {} ranks: 0 to {}", ranks, ranks - 1));
+}
+
+void require_room(const CollectiveRequest& request, std::int64_t ranks, std::int64_t ranks_here, bool by_mpi, std::int64_t available) {
+    for (const CollectiveCase& one : request.cases) {
+        const CollectiveExercise exercise(one.kind, one.type, one.bytes, 0, static_cast<int>(ranks));
+        if (by_mpi && std::max(exercise.sent, exercise.received) > INT_MAX - ranks) // MpiCommunicator's check_size
+            throw ConfigError(fmt::format("{} of {}: MPI counts at most {} elements of a message", name(one.kind), format_bytes(static_cast<double>(one.bytes)), INT_MAX));
+        const std::int64_t sent = exercise.sent_bytes(), scratch = comm::scratch_bytes(one.kind, exercise.count, one.type, ranks);
+        const std::int64_t buffers = sent + exercise.received_bytes() + scratch;
+        const std::int64_t each = one.options.check ? sent + buffers : std::max(2 * sent, buffers); // contents are made before they are copied, and again for the check
+        if (available > 0 && each > available / ranks_here)
+            throw EnvironmentError(fmt::format("not enough host memory: for {} of {} each of {} ranks on this node needs {}, and {} are available together", name(one.kind),
+                                               format_bytes(static_cast<double>(one.bytes)), ranks_here, format_bytes(static_cast<double>(each)),
+                                               format_bytes(static_cast<double>(available))));
+    }
 }
 
 } // namespace zerosim::cli

@@ -26,5 +26,8 @@ struct CollectiveRequest {
 [[nodiscard]] CollectiveRequest collective_request(const config::Values& values);
 /// The root is one of them: ConfigError.
 void require_root(const config::Values& values, std::int64_t ranks);
+/// On hosts, before anything is allocated: ConfigError where MPI cannot count a message, EnvironmentError where the buffers of a node's ranks are
+/// more than `available` bytes (0 = unknown).
+void require_room(const CollectiveRequest& request, std::int64_t ranks, std::int64_t ranks_here, bool by_mpi, std::int64_t available);
 
 } // namespace zerosim::cli

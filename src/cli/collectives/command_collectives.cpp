@@ -6,6 +6,7 @@
 #include "cli/collectives/gpu_collectives.hpp"
 #include "cli/collectives/nccl_tests_arguments.hpp"
 #include "cli/commands.hpp"
+#include "cli/machine.hpp"
 #include "cluster/forced_path.hpp"
 #include "config/cluster_file.hpp"
 #include "config/cluster_gaps.hpp"
@@ -90,10 +91,14 @@ std::vector<CollectiveRow> measure_on_gpus(RankTeam& team, const CollectiveReque
 }
 
 /// Only the rank 0 of the team has rows.
-std::vector<CollectiveRow> measure(RankTeam& team, const CollectiveRequest& request, std::string& paths) {
+std::vector<CollectiveRow> measure(RankTeam& team, const CollectiveRequest& request, const config::Machine& machine, std::string& paths) {
     if (request.on_gpus) return measure_on_gpus(team, request, paths);
+    const bool by_mpi = team.transport() != "threads";
+    const std::int64_t ranks_here = by_mpi ? machine.local_ranks.value_or(team.size()) : team.size();
     std::vector<CollectiveRow> rows;
     team.run([&](TeamRank& rank) {
+        require_room(request, rank.size(), ranks_here, by_mpi, available_memory());
+        rank.barrier(); // nobody has allocated yet
         for (const CollectiveCase& what : request.cases) {
             CollectiveRow row{measure_collective(rank, what), true, std::nullopt, std::nullopt, 0, what.options.root, what.options.reduction};
             CollectiveCase in_place = what;
@@ -136,7 +141,7 @@ int command_collectives(const Invocation& invocation) {
     RankTeam team(request.ranks, request.timeout_seconds);
     require_root(reading.values, team.size());
     std::string paths;
-    std::vector<CollectiveRow> rows = measure(team, request, paths);
+    std::vector<CollectiveRow> rows = measure(team, request, this_machine(invocation.environment), paths);
     if (!team.has_rank_zero()) return 0;
     std::string origin =
         request.on_gpus ? fmt::format("GPUs{}{}, NCCL {}; batches of {} calls as nccl-tests, median of 5, slowest rank", request.share_device ? " (shared)" : "",

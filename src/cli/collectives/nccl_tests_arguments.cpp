@@ -50,14 +50,15 @@ const Word* find(std::string_view word) {
 /// Not the next option; -1 is a root to nccl-tests.
 bool is_value(const std::string& word) { return !word.starts_with('-') || (word.size() > 1 && word[1] >= '0' && word[1] <= '9'); }
 
-/// nccl-tests' names of types and operations; -c and -R count, and 0 is no.
+/// nccl-tests' names of types and operations; -c counts, and 0 is no; -R has 1, and 2 for symmetric memory, which the option refuses.
 std::string value_of(std::string_view key, const std::string& value) {
     constexpr std::pair<std::string_view, std::string_view> names[] = {{"float", "fp32"}, {"half", "fp16"}, {"bfloat16", "bf16"}, {"double", "fp64"}, {"avg", "average"}};
     if (key == "--type" || key == "--op")
         for (const auto& [theirs, ours] : names)
             if (value == theirs) return std::string(ours);
     const bool number = !value.empty() && std::ranges::all_of(value, [](char c) { return c >= '0' && c <= '9'; });
-    if ((key == "--check" || key == "--register-buffers") && number) return value.find_first_not_of('0') == std::string::npos ? "false" : "true";
+    if ((key == "--check" && number) || (key == "--register-buffers" && (value == "0" || value == "1")))
+        return value.find_first_not_of('0') == std::string::npos ? "false" : "true";
     return value;
 }
 
@@ -65,7 +66,8 @@ std::string value_of(std::string_view key, const std::string& value) {
 bool is_default(std::string_view letter, const std::string& value) {
     if (letter == "-t" || letter == "-g" || letter == "-m" || letter == "-N") return value == "1";
     if (letter == "-J") return false;
-    return value == "0" || letter == "-p" || (letter == "-a" && value == "3"); // -a 3: the slowest
+    if (letter == "-a") return value == "3"; // the slowest; 0 is rank 0's time
+    return value == "0" || letter == "-p";
 }
 
 } // namespace

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "device/device.hpp"
-#include "device/device.hpp"
 #include "device/pool_memory.hpp"
 #include "device/workers.hpp"
 #include "kernel/kernel.hpp"

@@ -24,12 +24,15 @@ namespace zerosim::cli {
 namespace {
 
 /// Everything that can be known to be wrong before a rank starts.
-schedule::Schedule plan_and_check(const config::Resolved& resolved, std::int64_t ranks_here) {
+schedule::Schedule plan_and_check(const config::Resolved& resolved, std::int64_t ranks_here, std::int64_t ranks_in_process) {
     auto schedule = strategy::plan(resolved.scenario);
     check_schedule(schedule);
     check_kernels(resolved, schedule);
     check_data(resolved);
-    if (resolved.scenario.library == kernel::Library::host) check_memory(schedule, ranks_here);
+    if (resolved.scenario.library == kernel::Library::host) {
+        check_memory(schedule, ranks_here);
+        if (resolved.run.compute == config::Compute::real) check_address_space(schedule, ranks_in_process, resolved.scenario.compute_threads);
+    }
     return schedule;
 }
 
@@ -80,7 +83,7 @@ int run_here(const Invocation& invocation) {
     const config::Resolved resolved = config::resolve(invocation.request(), invocation.paths, machine_with_gpus(invocation.environment));
     print_remarks(resolved.warnings, resolved.notes);
     check_presentable(resolved.run);
-    const auto schedule = plan_and_check(resolved, resolved.scenario.ranks);
+    const auto schedule = plan_and_check(resolved, resolved.scenario.ranks, resolved.scenario.ranks);
     RunInput input = run_input(resolved, schedule);
     print_start(resolved, resolved.run.format == config::Format::table && resolved.run.output.empty() ? stdout : stderr);
     const bool gpu = resolved.scenario.library == kernel::Library::cuda;
@@ -101,7 +104,7 @@ int run_under_mpi(const Invocation& invocation, MpiJob& job) {
             print_remarks(options->warnings, options->notes);
             check_presentable(options->run);
         }
-        plan = plan_and_check(*options, machine.local_ranks.value_or(job.size()));
+        plan = plan_and_check(*options, machine.local_ranks.value_or(job.size()), 1);
         prepared.emplace(run_input(*options, *plan));
     } catch (...) {
         failure = describe_failure(std::current_exception());

@@ -9,11 +9,11 @@
 
 #include <fmt/format.h>
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -124,8 +124,10 @@ MemoryFile::~MemoryFile() {
 }
 std::string MemoryFile::path() const {
     const std::string path = fmt::format("/proc/self/fd/{}", descriptor_);
-    std::error_code error;
-    return descriptor_ >= 0 && std::filesystem::exists(path, error) ? path : "";
+    const int again = descriptor_ < 0 ? -1 : ::open(path.c_str(), O_WRONLY | O_CLOEXEC);   // as NCCL will; where it cannot, its log goes to stdout (debug.cc)
+    if (again < 0) return "";
+    ::close(again);
+    return path;
 }
 
 GpuTransport::GpuTransport(Transport asked, const std::string& pci, comm::Communicator& host, device::GpuMachine machine, bool share) : machine_(std::move(machine)) {

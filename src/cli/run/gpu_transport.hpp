@@ -28,7 +28,7 @@ public:
     ~MemoryFile();
     MemoryFile(const MemoryFile&) = delete;
     MemoryFile& operator=(const MemoryFile&) = delete;
-    /// "" where the system has no such files.
+    /// "" where the system has no such files, or opens none by name.
     [[nodiscard]] std::string path() const;
 
 private:

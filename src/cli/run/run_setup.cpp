@@ -118,6 +118,20 @@ void check_memory(const schedule::Schedule& schedule, std::int64_t ranks_here) {
                                            format_bytes(static_cast<double>(one)), format_bytes(static_cast<double>(needed)), format_bytes(static_cast<double>(available))));
 }
 
+/// Before a product is computed, for OpenBLAS then asks for its buffer again and again, for ever (driver/others/memory.c, blas_memory_alloc).
+void check_address_space(const schedule::Schedule& schedule, std::int64_t ranks, std::int64_t threads) {
+    const std::optional<std::int64_t> left = address_space_left();
+    if (!left) return;
+    constexpr std::int64_t kProductBuffer = std::int64_t{32} << 22;   // common_x86_64.h: 32 << BUFFERSIZE; Debian's 0.3.21 maps so much for each thread
+    constexpr std::int64_t kStack = std::int64_t{8} << 20;            // what glibc maps for a thread (x86-64, ulimit -s as usual)
+    constexpr std::int64_t kHeap = std::int64_t{64} << 20;            // glibc's malloc/arena.c, HEAP_MAX_SIZE: a thread's own heap
+    const std::int64_t one = schedule::plan_arena(schedule.program_of(0)).total_bytes() + threads * (kProductBuffer + kStack + kHeap) + kStack + kHeap;   // its communication thread
+    const std::int64_t needed = one * ranks;
+    if (needed > *left)
+        throw EnvironmentError(fmt::format("not enough address space: {} rank{} in this process need{} {}, thread stacks and OpenBLAS' buffers included, and ulimit -v leaves {}", ranks,
+                                           ranks == 1 ? "" : "s", ranks == 1 ? "s" : "", format_bytes(static_cast<double>(needed)), format_bytes(static_cast<double>(*left))));
+}
+
 void check_schedule(const schedule::Schedule& schedule) {
     const auto violations = schedule::validate(schedule);
     if (violations.empty()) return;

@@ -12,9 +12,11 @@ namespace zerosim::cli {
 [[nodiscard]] exec::ExecuteOptions execute_options(const config::Resolved& resolved, const schedule::Schedule& schedule);
 [[nodiscard]] exec::HostRankOptions host_rank_options(const config::Resolved& resolved);
 
-/// Throws EnvironmentError with the numbers: data too short; not enough host memory for `ranks_here` ranks of this node.
+/// Throws EnvironmentError with the numbers: data too short; not enough host memory for `ranks_here` ranks of this node; not enough
+/// address space (ulimit -v) for the `ranks` of this process and what libraries take for each of their `threads`.
 void check_data(const config::Resolved& resolved);
 void check_memory(const schedule::Schedule& schedule, std::int64_t ranks_here);
+void check_address_space(const schedule::Schedule& schedule, std::int64_t ranks, std::int64_t threads);
 /// Throws BugError if the planned schedule breaks a rule, ConfigError where the device cannot be had.
 void check_schedule(const schedule::Schedule& schedule);
 /// Throws ConfigError if real kernels are asked for that no device has.

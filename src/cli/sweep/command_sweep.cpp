@@ -91,6 +91,7 @@ int command_sweep(const Invocation& invocation) {
     const config::Reading reading = config::read_scenario(invocation.request(), invocation.paths);
     print_remarks(reading.warnings, {});
     const config::Values& asked = reading.values;
+    require_beside(asked.text("output"), asked.text("svg"), "svg");
     require_writable(asked.text("output"));
     if (!asked.text("svg").empty()) require_writable(asked.text("svg"));
     Sweep sweep;

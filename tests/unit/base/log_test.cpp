@@ -16,6 +16,7 @@ TEST(Log, QuotesWhatATerminalWouldObey) {
     EXPECT_EQ(printable("\x1b[31mred"), "\\x1B[31mred");
     EXPECT_EQ(printable(std::string_view("2\0", 2)), "2\\x00");
     EXPECT_EQ(printable("\x7f"), "\\x7F");
+    EXPECT_EQ(printable("\xC2\x9B" "31mred \xC2\xA0"), "\\xC2\\x9B31mred \xC2\xA0") << "U+009B is ESC [";
 }
 
 TEST(Log, KeepsUtf8AndShowsOtherBytes) {

@@ -55,6 +55,8 @@ TEST(Nearest, CapitalsAndUnderscoresAreNoMistakes) {
 TEST(Nearest, AWordOfANameMeansIt) {
     const std::vector<std::string> keys{"strategy.zero-stage", "strategy.arena", "train.steps"};
     EXPECT_THAT(nearest("stage", keys), ElementsAre("strategy.zero-stage"));
+    EXPECT_THAT(nearest("strategy.stage", keys), ElementsAre("strategy.zero-stage")) << "of the section that is named";
+    EXPECT_THAT(nearest("train.stage", keys), ElementsAre("train.steps"));
     EXPECT_THAT(nearest("age", keys), IsEmpty());
 }
 

@@ -52,6 +52,9 @@ TEST(NcclTestsArguments, what_has_no_meaning_is_refused_unless_it_changes_nothin
     EXPECT_THAT(error_of({"-G", "4"}), HasSubstr("graphs"));
     EXPECT_THAT(error_of({"-o", "max"}), AllOf(HasSubstr("op 'max'"), HasSubstr("sum")));
     EXPECT_NE(error_of({"-r", "-1"}), "no error");
+    EXPECT_THAT(from_nccl_tests({"-a", "3"}), testing::IsEmpty());
+    EXPECT_THAT(error_of({"-a", "0"}), HasSubstr("slowest")) << "rank 0's time";
+    EXPECT_THAT(error_of({"-R", "2", "--device", "cuda"}), HasSubstr("register-buffers '2'")) << "symmetric memory";
 }
 
 TEST(CollectiveRequest, kinds_are_a_list_in_a_fixed_order) {
@@ -62,6 +65,9 @@ TEST(CollectiveRequest, kinds_are_a_list_in_a_fixed_order) {
     };
     EXPECT_THAT(kinds("send-recv,all-gather,send-recv"), ElementsAre(CollectiveKind::all_gather, CollectiveKind::send_recv));
     EXPECT_THAT(kinds("all"), testing::ElementsAreArray(kCollectiveKinds));
+    std::vector<CollectiveKind> unasked;
+    for (const CollectiveCase& one : request_of({"--sizes", "8"}).cases) unasked.push_back(one.kind);
+    EXPECT_THAT(unasked, testing::ElementsAreArray(kCollectiveKinds, 5)) << "those of training steps";
 }
 
 TEST(CollectiveRequest, an_unknown_kind_names_the_nearest_and_all) {
@@ -83,6 +89,8 @@ TEST(CollectiveRequest, sizes_grow_by_a_factor_or_by_bytes) {
     EXPECT_THAT(sizes({"-b", "8", "-e", "30", "-i", "10"}), ElementsAre(8, 18, 28));
     EXPECT_THAT(error_of({"-i", "10", "-f", "2"}), HasSubstr("exclude each other"));
     EXPECT_THAT(error_of({"-i", "0"}), HasSubstr("not above 0"));
+    EXPECT_THAT(error_of({"-i", "1", "-e", "64M"}), HasSubstr("sizes"));
+    EXPECT_THAT(sizes({"-b", "1", "-e", "4000000T", "-f", "1024"}), testing::SizeIs(7)) << "1024^7 would be 2^70";
     EXPECT_THAT(error_of({"--sizes", "8", "-i", "10"}), HasSubstr("exclude each other"));
 }
 
@@ -91,6 +99,18 @@ TEST(CollectiveRequest, roots_and_averages_have_their_limits) {
     EXPECT_THROW(require_root(values_of({"--root", "4"}), 4), ConfigError);
     EXPECT_THAT(error_of({"--op", "average", "--type", "int32"}), HasSubstr("of floats"));
     EXPECT_EQ(error_of({"--op", "average", "--type", "int32", "--kind", "all-gather"}), "no error");
+}
+
+TEST(CollectiveRequest, what_does_not_fit_is_refused_before_it_is_allocated) {
+    const CollectiveRequest request = request_of({"--sizes", "1G", "--kind", "broadcast"});
+    EXPECT_NO_THROW(require_room(request, 2, 2, true, std::int64_t{6} << 30)); // of each what it sends, receives, and sends in the check
+    EXPECT_THROW(require_room(request, 2, 2, true, std::int64_t{5} << 30), EnvironmentError);
+    EXPECT_NO_THROW(require_room(request, 2, 1, true, std::int64_t{5} << 30));
+    EXPECT_NO_THROW(require_room(request_of({"--sizes", "1G", "--kind", "broadcast", "-c", "0"}), 2, 2, true, std::int64_t{4} << 30));
+    EXPECT_NO_THROW(require_room(request, 2, 2, true, 0)) << "unknown";
+    const CollectiveRequest large = request_of({"--sizes", "8G", "--kind", "broadcast"});
+    EXPECT_THROW(require_room(large, 2, 2, true, 0), ConfigError);
+    EXPECT_NO_THROW(require_room(large, 2, 2, false, 0)) << "threads count in 64 bits";
 }
 
 } // namespace

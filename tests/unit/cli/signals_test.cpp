@@ -17,8 +17,8 @@ namespace {
 
 using ::testing::ElementsAre;
 
-/// A child with these ranks gets the signal; a datagram for each write it makes to stderr.
-std::vector<std::string> said_by(const std::vector<std::string>& labels, const std::vector<std::string>& ops, Interrupt interrupt, int signal) {
+/// A child with these ranks gets the signal, and ends with 0 if it lives and knows; a datagram for each write it makes to stderr.
+std::vector<std::string> said_by(const std::vector<std::string>& labels, const std::vector<std::string>& ops, Interrupt interrupt, int signal, int times = 1) {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) != 0) return {"no socket"};
     const pid_t child = ::fork();
@@ -32,8 +32,8 @@ std::vector<std::string> said_by(const std::vector<std::string>& labels, const s
             progress[rank].op = static_cast<std::int64_t>(rank);
         }
         const SignalReports reports(labels, ops, progress, interrupt);
-        ::raise(signal);
-        ::_exit(0);
+        for (int i = 0; i < times; ++i) ::raise(signal);
+        ::_exit(reports.interrupted() ? 0 : 1);
     }
     ::close(ends[1]);
     std::vector<std::string> pieces;
@@ -54,8 +54,15 @@ TEST(SignalReports, ARankOfSeveralProcessesSaysItsPlaceInOneWrite) {
 }
 
 TEST(SignalReports, RanksOfOneProcessHaveALineEach) {
-    EXPECT_THAT(said_by({"[rank 0/2]", "[rank 1/2]"}, {"matmul", "gather"}, Interrupt::ends_after_the_step, SIGTERM),
-                ElementsAre("zerosim: ended by SIGTERM; its ranks were\n", "  [rank 0/2] in step 3, op 0 (matmul)\n", "  [rank 1/2] in step 3, op 1 (gather)\n", "143"));
+    EXPECT_THAT(said_by({"[rank 0/2]", "[rank 1/2]"}, {"matmul", "gather"}, Interrupt::ends_after_the_step, SIGSEGV),
+                ElementsAre("zerosim: error: died of SIGSEGV; its ranks were\n", "  [rank 0/2] in step 3, op 0 (matmul)\n", "  [rank 1/2] in step 3, op 1 (gather)\n", "139"));
+}
+
+TEST(SignalReports, RanksOfOneProcessEndAfterTheStepUnlessAskedTwice) {
+    const std::string asked = "zerosim: interrupted by SIGTERM: ends after this step; once more ends at once\n";
+    EXPECT_THAT(said_by({"[rank 0/1]"}, {"matmul"}, Interrupt::ends_after_the_step, SIGTERM), ElementsAre(asked, "0"));
+    EXPECT_THAT(said_by({"[rank 0/1]"}, {"matmul"}, Interrupt::ends_after_the_step, SIGTERM, 2),
+                ElementsAre(asked, "zerosim: [rank 0/1] ended by SIGTERM in step 3, op 0 (matmul)\n", "143"));
 }
 
 TEST(SignalReports, ALineThatAPipeWouldBreakIsCut) {

@@ -60,7 +60,16 @@ TEST_F(FabricFile, unknown_words_are_refused_with_the_known_ones) {
         EXPECT_THAT(error.what(), testing::AllOf(HasSubstr("node.wiring 'ring'"), HasSubstr("hybrid-cube-mesh")));
     }
     EXPECT_THROW((void)parse_cluster("mine.cfg", kNode + "[collective]\ntuning = nccl-turing\n"), ConfigError);
-    EXPECT_THROW((void)parse_cluster("mine.cfg", kNode + "[collective]\nnccl-protocols = ll, ll256\n"), ConfigError);
+    EXPECT_THROW((void)parse_cluster("mine.cfg", kNode + "[collective]\ntuning = nccl-hopper\nnccl-protocols = ll, ll256\n"), ConfigError);
+}
+
+TEST_F(FabricFile, choices_of_nccl_are_refused_where_nothing_is_chosen) {
+    for (const char* line : {"nccl-algorithms = ring\n", "nccl-protocols = simple\n"}) try {
+            (void)parse_cluster("mine.cfg", kNode + "[collective]\n" + line);
+            ADD_FAILURE() << line;
+        } catch (const ConfigError& error) {
+            EXPECT_THAT(error.what(), HasSubstr("collective.tuning"));
+        }
 }
 
 TEST_F(FabricFile, a_file_says_only_what_differs_from_its_base) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <vector>
 
 namespace zerosim::comm {
@@ -48,6 +49,15 @@ TEST(RankOrderSum, AveragesAreRoundedOnce) {
     EXPECT_EQ(mean, 4.0f);
     rank_order_sum(DType::fp32, {floats, 1}, &mean, 1, Reduction::average);
     EXPECT_EQ(mean, 1.0f);
+}
+
+// Benchmarks that sum in place again and again get there: no undefined behaviour (seen by the sanitizers).
+TEST(RankOrderSum, WholeNumbersWrapAround) {
+    const std::int32_t most = std::numeric_limits<std::int32_t>::max(), one = 1;
+    const void* sources[] = {&most, &one};
+    std::int32_t sum = 0;
+    rank_order_sum(DType::int32, sources, &sum, 1);
+    EXPECT_EQ(sum, std::numeric_limits<std::int32_t>::min());
 }
 
 TEST(RankOrderSum, TheOrderIsTheRanks) {

@@ -131,6 +131,14 @@ TEST_F(DeepSpeedJson, WhatOtherStagesReadIsListed) {
     EXPECT_THAT(gathers.unused, ElementsAre(HasSubstr("strategy.allgather-bucket-size"))) << "groups are gathered in one call";
 }
 
+TEST_F(DeepSpeedJson, WhatOffloadAloneReadsIsListedWithoutIt) {
+    const std::string text = R"({"bf16": {"enabled": true}, "zero_optimization": {"stage": 3}})";
+    EXPECT_THAT(simulate(text, {"--strategy.deepspeed-release", "0.16"}).unused, ElementsAre(AllOf(HasSubstr("strategy.deepspeed-release"), HasSubstr("without offload"))));
+    const Resolved offloads = simulate(text, {"--strategy.deepspeed-release", "0.16", "--strategy.offload-optimizer", "cpu"});
+    EXPECT_TRUE(offloads.unused.empty());
+    EXPECT_FALSE(offloads.scenario.strategy.deepspeed.pin_memory) << "until pull request 8207";
+}
+
 TEST_F(DeepSpeedJson, KeysThatStandTwiceAreRefusedWithTheirLine) {
     const std::string text = "{\n  \"bf16\": {\"enabled\": true},\n  // a comment\n  \"zero_optimization\": {\"stage\": 2,\n    \"stage\": 3}\n}";
     EXPECT_THAT(error(text), AllOf(HasSubstr("ds.json:5:"), HasSubstr("key 'stage' stands twice")));

@@ -123,6 +123,21 @@ TEST(Threads, CoresAreSharedByTheRanksOfTheNode) {
     EXPECT_EQ(resolve_words({"--ranks=64"}, {}, Command::run, machine).scenario.compute_threads, 8);
 }
 
+TEST(Threads, a_simulation_of_gpus_shows_those_of_their_hosts) {
+    const auto simulated = [](const char* system, std::vector<std::string> more) {
+        Machine machine;
+        machine.cores = 4;
+        std::vector<std::string> words{"--cluster=h100-sxm", "--ranks=8", "--strategy.zero-stage=3", "--strategy.offload-optimizer=cpu", std::string("--strategy.system=") + system};
+        words.insert(words.end(), more.begin(), more.end());
+        const Resolved r = resolve_words(words, {}, Command::simulate, machine);
+        EXPECT_EQ(value_of(r, "compute-threads").value, std::to_string(r.scenario.cluster.host.threads_per_rank)) << system;
+        return r.scenario.cluster.host.threads_per_rank;
+    };
+    EXPECT_EQ(simulated("deepspeed", {}), 0);
+    EXPECT_EQ(simulated("deepspeed", {"--compute-threads=6"}), 6);
+    EXPECT_EQ(simulated("fsdp2", {"--strategy.offload-parameters=cpu"}), 1);
+}
+
 TEST(Library, IsTheDevicesInARunAndTheClustersInASimulation) {
     EXPECT_EQ(resolve_words({"--cluster=h200-sxm"}, {}, Command::simulate).scenario.library, kernel::Library::cuda);
     EXPECT_EQ(resolve_words({"--cluster=local"}, {}, Command::simulate).scenario.library, kernel::Library::host);

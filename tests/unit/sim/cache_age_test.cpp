@@ -93,6 +93,14 @@ TEST(CacheAge, a_cores_own_cache_forgets_before_the_shared_one) {
     EXPECT_GE(gone.own_transport, gone.transport);
 }
 
+TEST(CacheAge, what_the_shared_cache_has_lost_a_larger_own_one_has_too) {
+    cluster::Cluster cluster = cpu_cluster();
+    cluster.device.host_kernels.cache_bytes = kCache;
+    const cost::Coldness gone = Example(20 * kMiB).ages(cluster)[1];
+    EXPECT_EQ(gone.own_data, gone.data);
+    EXPECT_EQ(gone.own_transport, gone.transport);
+}
+
 TEST(CacheAge, announced_messages_leave_the_path_of_short_ones_cold) {
     cluster::Cluster cluster = cpu_cluster();
     cluster.transport.eager_bytes = 4000;
@@ -123,9 +131,27 @@ TEST(CacheAge, announced_messages_leave_the_path_of_short_ones_cold) {
     EXPECT_NEAR(sum_after(64 * 1024), 0.31, 0.03) << "docs/collectives.md: about a third of what a message needs is its path's own";
 }
 
-TEST(CacheAge, who_works_in_place_names_one_buffer_twice) {
-    const auto ages = Example(20 * kMiB).ages(cpu_cluster());
-    EXPECT_GT(ages[1].data, 0.99) << "not the mean of a cold buffer and the same one just touched";
+TEST(CacheAge, what_is_sent_decides_not_what_is_written) {
+    schedule::Schedule schedule;
+    schedule::ProgramBuilder builder(schedule);
+    const StreamId stream = builder.stream("compute", schedule::StreamKind::compute);
+    const PoolId pool = builder.pool("pool", stream);
+    const StorageId parameters = builder.storage("parameters", 2 * kMiB, pool, schedule::Role::parameter), other = builder.storage("other", 20 * kMiB, pool, schedule::Role::activation);
+    builder.alloc(parameters);
+    builder.alloc(other);
+    builder.begin_first();
+    builder.begin_steady();
+    schedule::Collective gather; // of a shard that was updated right before, into a buffer of which the rest is old
+    gather.kind = CollectiveKind::all_gather;
+    gather.axis = test::add_axis(schedule, 2, 1);
+    gather.receive = builder.tensor("parameters", parameters, DType::uint8, 1, 2 * kMiB);
+    gather.send = builder.tensor("shard", parameters, DType::uint8, 1, kMiB);
+    builder.fill(stream, builder.tensor("other", other, DType::uint8, 1, 20 * kMiB), 0.0);
+    builder.fill(stream, gather.send, 0.0);
+    builder.collective(stream, "updated", gather);
+    builder.finish();
+    test::add_roles(schedule, {2});
+    EXPECT_LT(coldness_of_collectives(schedule, schedule.programs[0], cpu_cluster()).back().data, 0.01);
 }
 
 TEST(CacheAge, more_ranks_of_a_node_have_less_of_its_cache) {
