@@ -3,7 +3,6 @@
 
 #include <fmt/core.h>
 
-
 namespace zerosim::cli {
 
 void time_linear(Bench& bench, Resource resource, std::int64_t tokens, std::int64_t in, std::int64_t out, DType type) {

@@ -47,9 +47,6 @@ double undisturbed_seconds(const CollectiveSample& sample) {
     return sample.low_seconds > 0 && sample.seconds > kFarAbove * sample.low_seconds ? sample.low_seconds : sample.seconds;
 }
 
-bool is_cold(const CollectiveSample& sample) { return sample.coldness.data > 0; }
-bool is_warm(const CollectiveSample& sample) { return sample.coldness.own_data == 0; }
-
 /// The cost model is linear in the unknowns: what it grows by when one of them goes from 0 to 1 is that unknown's coefficient.
 Row row_of(const Cluster& cluster, const CollectiveSample& sample, int ranks) {
     Row row{{}, undisturbed_seconds(sample)};
@@ -138,7 +135,7 @@ double misfit(const std::vector<Row>& rows, const Unknowns& unknowns) {
 std::vector<Row> rows_of(const Cluster& cluster, const std::vector<CollectiveSample>& samples, int ranks) {
     std::vector<Row> rows;
     for (const CollectiveSample& sample : samples)
-        if (sample.seconds > 0 && is_warm(sample) && sample.kind != CollectiveKind::broadcast && size_of(sample.type) == 4) rows.push_back(row_of(cluster, sample, ranks));
+        if (sample.seconds > 0 && sample.warm() && sample.kind != CollectiveKind::broadcast && size_of(sample.type) == 4) rows.push_back(row_of(cluster, sample, ranks));
     return rows;
 }
 
@@ -172,44 +169,43 @@ struct MessageCost {
     double latency = 0, byte = 0;
 };
 
-/// What `samples` of 4-byte elements that begin equally cold cost beyond `with({0, 0})`: the model is linear in both. A byte's 0: they do not tell.
-template <class With> MessageCost beyond(const std::vector<CollectiveSample>& samples, int ranks, const With& with) {
+/// What collectives pay that begin as cold as `samples`, beyond those that cost `before`: sets the two of the transport, and returns them. The model is
+/// linear in both.
+MessageCost fit_level(Cluster& cluster, const std::vector<CollectiveSample>& samples, int ranks, const MessageCost& before,
+                      double cluster::HostTransport::*latency, double cluster::HostTransport::*bytes_per_second) {
+    if (samples.empty()) return before;
     constexpr double kLatency = 1e-6, kByte = 1e-9;
+    const auto with = [&](const MessageCost& more) {
+        Cluster tried = cluster;
+        tried.transport.*latency = before.latency + more.latency;
+        tried.transport.*bytes_per_second = rate(before.byte + more.byte);
+        return tried;
+    };
     TwoCosts costs;
     for (const CollectiveSample& sample : samples) {
-        const auto seconds = [&](const MessageCost& cost) {
-            return cost::collective_seconds(sample.kind, sample.bytes, ranks, 1, with(cost), ranks, sample.type, sample.coldness);
+        const auto seconds = [&](const MessageCost& more) {
+            return cost::collective_seconds(sample.kind, sample.bytes, ranks, 1, with(more), ranks, sample.type, sample.coldness);
         };
         const double rest = seconds({0, 0}), measured = undisturbed_seconds(sample);
         costs.add((seconds({kLatency, 0}) - rest) / kLatency, (seconds({0, kByte}) - rest) / kByte, measured - rest, measured);
     }
-    const auto [latency, byte] = costs.solve();
-    return {std::max(0.0, latency), std::max(0.0, byte)};
+    const auto [more_latency, more_byte] = costs.solve();
+    const MessageCost more{std::max(0.0, more_latency), std::max(0.0, more_byte)};
+    cluster = with(more);
+    return {before.latency + more.latency, before.byte + more.byte};
 }
 
 /// What collectives pay that begin with buffers out of the core's own cache, and then out of all.
 void fit_cold(Cluster& cluster, const std::vector<CollectiveSample>& samples, int ranks) {
     std::vector<CollectiveSample> shared, cold;
     for (const CollectiveSample& sample : samples)
-        if (sample.seconds > 0 && size_of(sample.type) == 4 && !is_warm(sample)) (is_cold(sample) ? cold : shared).push_back(sample);
-    cluster::HostTransport& transport = cluster.transport;
+        if (sample.seconds > 0 && size_of(sample.type) == 4 && !sample.warm()) (sample.cold() ? cold : shared).push_back(sample);
+    using cluster::HostTransport;
+    HostTransport& transport = cluster.transport;
     transport.shared_latency_seconds = transport.shared_bytes_per_second = transport.cold_latency_seconds = transport.cold_bytes_per_second = 0;
-    const double warm = 1 / cluster.intra_node.bytes_per_second;
-    const auto with_shared = [&](const MessageCost& more) {
-        Cluster tried = cluster;
-        tried.transport.shared_latency_seconds = more.latency;
-        tried.transport.shared_bytes_per_second = rate(warm + more.byte);
-        return tried;
-    };
-    if (!shared.empty()) cluster = with_shared(beyond(shared, ranks, with_shared));
-    const double cached = shared.empty() ? warm : 1 / transport.shared_bytes_per_second, latency = transport.shared_latency_seconds;
-    const auto with_cold = [&](const MessageCost& more) {
-        Cluster tried = cluster;
-        tried.transport.cold_latency_seconds = latency + more.latency;
-        tried.transport.cold_bytes_per_second = rate(cached + more.byte);
-        return tried;
-    };
-    if (!cold.empty()) cluster = with_cold(beyond(cold, ranks, with_cold));
+    const MessageCost warm{0, 1 / cluster.intra_node.bytes_per_second};
+    const MessageCost out_of_own = fit_level(cluster, shared, ranks, warm, &HostTransport::shared_latency_seconds, &HostTransport::shared_bytes_per_second);
+    (void)fit_level(cluster, cold, ranks, out_of_own, &HostTransport::cold_latency_seconds, &HostTransport::cold_bytes_per_second);
 }
 
 /// Broadcasts between two ranks, of what their cache holds. More ranks do not show it, and what another calibration found is of other links.
@@ -219,7 +215,7 @@ void fit_one_way(Cluster& cluster, const std::vector<CollectiveSample>& samples,
     constexpr double kShare = 1, kByte = 1e-9;
     TwoCosts costs;
     for (const CollectiveSample& sample : samples) {
-        if (sample.kind != CollectiveKind::broadcast || !is_warm(sample) || sample.seconds <= 0) continue;
+        if (sample.kind != CollectiveKind::broadcast || !sample.warm() || sample.seconds <= 0) continue;
         const auto seconds = [&](double share, double byte) {
             Cluster tried = cluster;
             tried.transport.one_way_latency_share = share;

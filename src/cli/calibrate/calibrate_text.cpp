@@ -43,7 +43,7 @@ std::string link_table(const cluster::Cluster& c, const LinkFit& fit, const Stea
     const auto within = [](double rate, double latency) {
         return fmt::format("link {}, {} more a message", rate > 0 ? format_rate(rate) : "as alone", format_seconds(latency));
     };
-    text += fmt::format("within a step: {} once a core's own cache is another's; {} once all are\n",
+    text += fmt::format("within a step: {} out of a core's own cache; {} out of all caches\n",
                         within(c.transport.shared_bytes_per_second, c.transport.shared_latency_seconds),
                         within(c.transport.cold_bytes_per_second, c.transport.cold_latency_seconds));
     text += fmt::format("within a step: {} a hand-over to the communication thread and back; reduction of bf16 {}\n", format_seconds(c.collective_launch_seconds),
@@ -57,7 +57,7 @@ std::string link_table(const cluster::Cluster& c, const LinkFit& fit, const Stea
 }
 
 std::string_view mark(const CollectiveSample& sample) {
-    return sample.coldness.data > 0 ? " *" : sample.coldness.own_data > 0 ? " +" : "";
+    return sample.cold() ? " *" : sample.warm() ? "" : " +";
 }
 
 /// "0.85 to 1.20, median 1.01"
@@ -131,8 +131,8 @@ std::string json_text(const Measurement& measurement, const Fitted& fit, const s
                                {"seconds", s.seconds},
                                {"low_seconds", s.low_seconds},
                                {"high_seconds", s.high_seconds},
-                               {"cold", s.coldness.data > 0},
-                               {"shared_cache", s.coldness.own_data > 0 && s.coldness.data == 0},
+                               {"cold", s.cold()},
+                               {"shared_cache", !s.warm() && !s.cold()},
                                {"type", name(s.type)},
                                {"model_over_measured", predicted_ratio(cluster, s, measurement.ranks)}});
     return ordered_json{{"schema_version", 1},

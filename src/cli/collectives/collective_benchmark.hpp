@@ -44,6 +44,8 @@ struct CollectiveSample {
     std::int64_t wrong = 0;                   // elements of all ranks that differ from what they must be
     bool checked = true;                      // `wrong` was counted
     cost::Coldness coldness{};                // how cold its buffers and the transport were made before each repeat
+    [[nodiscard]] bool warm() const { return coldness.own_data == 0; }
+    [[nodiscard]] bool cold() const { return coldness.data > 0; } // neither: out of the core's own cache alone
     [[nodiscard]] double algbw() const { return seconds > 0 ? static_cast<double>(bytes) / seconds : 0.0; }
     [[nodiscard]] double busbw(int ranks) const { return algbw() * ring_factor(kind, ranks); }
 };

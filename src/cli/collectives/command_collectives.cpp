@@ -93,7 +93,7 @@ std::vector<CollectiveRow> measure_on_gpus(RankTeam& team, const CollectiveReque
 /// Only the rank 0 of the team has rows.
 std::vector<CollectiveRow> measure(RankTeam& team, const CollectiveRequest& request, const config::Machine& machine, std::string& paths) {
     if (request.on_gpus) return measure_on_gpus(team, request, paths);
-    const bool by_mpi = team.transport() != "threads";
+    const bool by_mpi = !team.of_threads();
     const std::int64_t ranks_here = by_mpi ? machine.local_ranks.value_or(team.size()) : team.size();
     std::vector<CollectiveRow> rows;
     team.run([&](TeamRank& rank) {

@@ -29,7 +29,7 @@ GpuBenchRank::GpuBenchRank(TeamRank& rank, bool share, bool communicates, double
 }
 
 void require_processes(const RankTeam& team) {
-    if (team.size() > 1 && team.transport() == "threads")
+    if (team.size() > 1 && team.of_threads())
         throw ConfigError(fmt::format("ranks = {}: ranks with GPUs are processes; start them with mpirun -np {}", team.size(), team.size()));
 }
 

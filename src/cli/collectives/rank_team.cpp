@@ -80,7 +80,8 @@ bool RankTeam::has_rank_zero() const { return !mpi_ || mpi_->session.rank() == 0
 int RankTeam::size() const { return threads_; }
 bool RankTeam::has_rank_zero() const { return true; }
 #endif
-std::string RankTeam::transport() const { return mpi_ ? "MPI processes" : "threads"; }
+bool RankTeam::of_threads() const { return !mpi_; }
+std::string RankTeam::transport() const { return of_threads() ? "threads" : "MPI processes"; }
 
 void RankTeam::run(const std::function<void(TeamRank&)>& body) {
 #ifdef ZEROSIM_HAS_MPI

@@ -48,6 +48,7 @@ public:
 
     [[nodiscard]] int size() const;
     [[nodiscard]] bool has_rank_zero() const;    // this process prints
+    [[nodiscard]] bool of_threads() const;       // of this process
     [[nodiscard]] std::string transport() const; // "MPI processes", "threads"
     /// Calls `body` on every rank at once; rethrows the first exception. Under MPI a failing rank prints it and ends the job.
     void run(const std::function<void(TeamRank&)>& body);

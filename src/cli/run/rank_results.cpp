@@ -27,6 +27,8 @@ void put_all(std::string& out, const std::vector<T>& values) {
     out.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
 }
 
+void put_text(std::string& out, const std::string& text) { put_all(out, std::vector<char>(text.begin(), text.end())); }
+
 class Reader {
 public:
     explicit Reader(std::string_view bytes) : bytes_(bytes) {}
@@ -41,6 +43,10 @@ public:
         std::vector<T> values(get<std::size_t>());
         take(values.data(), values.size() * sizeof(T));
         return values;
+    }
+    std::string get_text() {
+        const std::vector<char> letters = get_all<char>();
+        return {letters.begin(), letters.end()};
     }
 
 private:
@@ -65,12 +71,12 @@ std::string to_bytes(const exec::RankResult& result) {
     put(out, result.driver);
     put(out, result.paths.size());
     for (const comm::PathUse& use : result.paths) {
-        put_all(out, std::vector<char>(use.path.begin(), use.path.end()));
-        put_all(out, std::vector<char>(use.via.begin(), use.via.end()));
+        put_text(out, use.path);
+        put_text(out, use.via);
         put(out, use.channels);
     }
     put(out, result.remarks.size());
-    for (const std::string& remark : result.remarks) put_all(out, std::vector<char>(remark.begin(), remark.end()));
+    for (const std::string& remark : result.remarks) put_text(out, remark);
     return out;
 }
 
@@ -86,14 +92,12 @@ exec::RankResult rank_result_from_bytes(std::string_view bytes) {
     result.driver = reader.get<device::DriverMemory>();
     result.paths.resize(reader.get<std::size_t>());
     for (comm::PathUse& use : result.paths) {
-        const auto path = reader.get_all<char>(), via = reader.get_all<char>();
-        use = {{path.begin(), path.end()}, {via.begin(), via.end()}, reader.get<std::int64_t>()};
+        use.path = reader.get_text();
+        use.via = reader.get_text();
+        use.channels = reader.get<std::int64_t>();
     }
     result.remarks.resize(reader.get<std::size_t>());
-    for (std::string& remark : result.remarks) {
-        const auto letters = reader.get_all<char>();
-        remark.assign(letters.begin(), letters.end());
-    }
+    for (std::string& remark : result.remarks) remark = reader.get_text();
     return result;
 }
 
